@@ -1,0 +1,123 @@
+//! Addresses are compared, never stored: each is normalised by a maintained parser and hashed under a key.
+//!
+//! HMAC-SHA-256 rather than a plain hash, because a plain hash of an e-mail address can be found by trying
+//! (CNIL, Spartoo: pseudonymisation, not anonymisation).
+
+use crate::codes::Channel;
+use crate::profile::AddressGroup;
+use email_address::{EmailAddress, Options};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Raised when normalisation changes: hashes of another version can't be compared.
+pub const NORMALISER_VERSION: u8 = 1;
+
+/// The shortest key accepted, in bytes.
+pub const MIN_KEY_BYTES: usize = 32;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    #[error("malformed e-mail address")]
+    Email,
+    #[error("malformed phone number")]
+    Phone,
+    #[error("empty postal address")]
+    Post,
+    #[error("the key is shorter than 32 bytes")]
+    Key,
+}
+
+/// The form in which two spellings of one address are equal: `"Name" <A@B.c>` is `a@b.c`, a phone number is
+/// E.164 (read in `country` where it has no prefix), a postal address its words in lower case.
+pub fn normalise(channel: Channel, address: &str, country: &str) -> Result<String, AddressError> {
+    match channel.address_group() {
+        AddressGroup::Email => normalise_email(address),
+        AddressGroup::Phone => normalise_phone(address, country),
+        AddressGroup::Post => {
+            let words: Vec<_> =
+                address.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+            if words.is_empty() { Err(AddressError::Post) } else { Ok(words.join(" ").to_lowercase()) }
+        }
+    }
+}
+
+fn normalise_email(address: &str) -> Result<String, AddressError> {
+    let options = Options::default().with_display_text().without_domain_literal().with_required_tld();
+    let parsed =
+        EmailAddress::parse_with_options(address.trim(), options).map_err(|_| AddressError::Email)?;
+    let domain = idna::domain_to_ascii(parsed.domain()).map_err(|_| AddressError::Email)?;
+    // The local part is case-sensitive by RFC 5321 and nowhere in practice; two spellings must not be two people.
+    Ok(format!("{}@{}", parsed.local_part().to_lowercase(), domain.to_lowercase()))
+}
+
+fn normalise_phone(number: &str, country: &str) -> Result<String, AddressError> {
+    let parsed = phonenumber::parse(country.parse().ok(), number).map_err(|_| AddressError::Phone)?;
+    if !phonenumber::is_valid(&parsed) {
+        return Err(AddressError::Phone);
+    }
+    Ok(parsed.format().mode(phonenumber::Mode::E164).to_string())
+}
+
+/// The keyed hash of a normalised address.
+pub fn hash(key: &[u8], channel: Channel, normalised: &str) -> Result<[u8; 32], AddressError> {
+    let mut mac = mac(key)?;
+    mac.update(&[NORMALISER_VERSION, channel.address_group() as u8]);
+    mac.update(normalised.as_bytes());
+    Ok(mac.finalize().into_bytes().into())
+}
+
+/// What identifies a key without revealing it; kept with the data so that a wrong key is noticed.
+pub fn fingerprint(key: &[u8]) -> Result<[u8; 8], AddressError> {
+    let mut mac = mac(key)?;
+    mac.update(b"pg_consent key fingerprint");
+    let full: [u8; 32] = mac.finalize().into_bytes().into();
+    full.first_chunk().copied().ok_or(AddressError::Key)
+}
+
+fn mac(key: &[u8]) -> Result<Hmac<Sha256>, AddressError> {
+    if key.len() < MIN_KEY_BYTES {
+        return Err(AddressError::Key);
+    }
+    Hmac::new_from_slice(key).map_err(|_| AddressError::Key)
+}
+
+/// The short form of a hash inside a state; never 0, which means "no address named".
+pub fn tag(hash: &[u8]) -> u32 {
+    hash.first_chunk().map_or(1, |b| u32::from_le_bytes(*b).max(1))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_spellings_of_an_address_are_one() {
+        let email = |a| normalise(Channel::Email, a, "GB").unwrap();
+        assert_eq!(email("\"Name\" <A@B.co>"), "a@b.co");
+        assert_eq!(email("  a@B.CO "), "a@b.co");
+        assert_eq!(email("info@bücher.example"), "info@xn--bcher-kva.example");
+        let phone = |n| normalise(Channel::Sms, n, "GB").unwrap();
+        assert_eq!(phone("020 7946 0018"), phone("+44 (0)20 7946 0018"));
+        assert_eq!(normalise(Channel::Post, " 1, High-Street ", "GB").unwrap(), "1 high street");
+    }
+
+    #[test]
+    fn a_malformed_address_is_refused() {
+        for bad in ["", "a", "@b.co", "a@", "a b@c.co", "a@b"] {
+            assert_eq!(normalise(Channel::Email, bad, "GB"), Err(AddressError::Email), "{bad}");
+        }
+        for bad in ["", "hello", "12"] {
+            assert_eq!(normalise(Channel::PhoneLive, bad, "GB"), Err(AddressError::Phone), "{bad}");
+        }
+        assert_eq!(normalise(Channel::Post, " - ", "GB"), Err(AddressError::Post));
+    }
+
+    #[test]
+    fn another_key_gives_another_hash() {
+        let (a, b) = ([1; 32], [2; 32]);
+        assert_ne!(hash(&a, Channel::Email, "a@b.co").unwrap(), hash(&b, Channel::Email, "a@b.co").unwrap());
+        assert_ne!(fingerprint(&a).unwrap(), fingerprint(&b).unwrap());
+        assert_eq!(hash(&[1; 8], Channel::Email, "a@b.co"), Err(AddressError::Key));
+    }
+}

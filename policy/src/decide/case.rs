@@ -1,0 +1,182 @@
+//! One state under one question: the jurisdiction, the zone and the rules that apply to this contact.
+
+use super::{Check, Denied};
+use crate::codes::*;
+use crate::pack::Rule;
+use crate::profile::AddressInUse;
+use crate::question::{Jurisdiction, Question};
+use crate::state::{Atom, Contract, Relation, StateView};
+use crate::time::{Instant, Period};
+use chrono_tz::Tz;
+
+/// What frequency limits count; it lives in the send log, not in the state.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContactLog {
+    /// Call attempts of the asking sender, answered or not.
+    pub call_attempts: Vec<Instant>,
+}
+
+pub(crate) struct Case<'s, 'q> {
+    pub view: StateView<'s>,
+    pub question: &'q Question,
+    pub jurisdiction: &'q Jurisdiction,
+    pub at: Instant,
+    /// Ends of permissions are wanted; otherwise an estimate that settles the answer is enough.
+    pub exact: bool,
+    principal_zone: &'q str,
+    subscriber: Subscriber,
+    address_kind: AddressKind,
+    line: Line,
+}
+
+const MS_PER_DAY: i64 = 86_400_000;
+
+impl<'s, 'q> Case<'s, 'q> {
+    pub fn new(view: StateView<'s>, question: &'q Question, at: Instant, exact: bool) -> Check<'q, Case<'s, 'q>> {
+        if view.dirty {
+            return Err(Denied::new(Reason::Dirty).into());
+        }
+        if at < view.horizon {
+            return Err(Denied::new(Reason::HistoryNeeded).into());
+        }
+        let profile = view.profile;
+        let (jurisdiction, principal_zone) = profile
+            .and_then(|p| question.jurisdiction(p.country))
+            .or_else(|| question.fallback().map(|j| (j, "Etc/UTC")))
+            .ok_or_else(|| Denied::new(Reason::UnknownJurisdiction))?;
+        Ok(Case {
+            view,
+            question,
+            jurisdiction,
+            at,
+            exact,
+            principal_zone,
+            subscriber: profile.map_or(Subscriber::Unknown, |p| p.subscriber),
+            address_kind: profile.map_or(AddressKind::Unknown, |p| p.address_kind),
+            line: profile.map_or(Line::Unknown, |p| p.line),
+        })
+    }
+
+    pub fn zone(&self) -> Tz {
+        let own = self.view.profile.map_or("", |p| p.zone);
+        let name = if own.is_empty() { self.principal_zone } else { own };
+        // Both were checked when they were stored.
+        name.parse().unwrap_or(Tz::UTC)
+    }
+
+    /// The rules for this message that concern this contact and begin later.
+    pub fn future_rules(&self) -> impl Iterator<Item = &'q Rule> + '_ {
+        let today = self.at.local_date(self.zone());
+        self.jurisdiction.rules.iter().filter(move |r| r.from > today && self.concerned_by(r))
+    }
+
+    /// The rules for this message that concern this contact and are in force.
+    pub fn rules(&self) -> impl Iterator<Item = &'q Rule> + '_ {
+        let utc = self.at.to_utc().date_naive();
+        let (before, after) = (utc - chrono::Duration::days(1), utc + chrono::Duration::days(1));
+        self.jurisdiction.rules.iter().filter(move |rule| {
+            // The contact's date is within a day of the UTC date; the zone matters only near a rule's edge.
+            let near = |edge| before < edge && edge <= after;
+            let day = if near(rule.from) || rule.until.is_some_and(near) {
+                self.at.local_date(self.zone())
+            } else {
+                utc
+            };
+            let in_force = rule.in_force_on(day);
+            in_force && self.concerned_by(rule)
+        })
+    }
+
+    fn concerned_by(&self, rule: &Rule) -> bool {
+        let when = &rule.when;
+        when.to.contains(self.subscriber, self.address_kind)
+            && when.lines.is_none_or(|l| l.contains(self.line))
+            && (when.regions.is_empty()
+                || self.view.profile.is_some_and(|p| when.regions.iter().any(|r| r == p.region)))
+    }
+
+    pub fn nature(&self) -> Nature {
+        self.jurisdiction.nature
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.question.message.channel
+    }
+
+    pub fn sender(&self) -> u32 {
+        self.question.sender.id
+    }
+
+    /// Whether something collected at `at` concerns the address that would be used now. A fact that names no
+    /// address is about the one current then.
+    pub fn concerns_current_address(&self, address: u32, at: Instant) -> bool {
+        let group = self.channel().address_group() as usize;
+        let current = self.view.profile.map_or(AddressInUse::default(), |p| p.addresses[group]);
+        if address == 0 { current.since.is_none_or(|since| at >= since) } else { address == current.tag }
+    }
+
+    /// The end of a window that began at `start`, or `None` where it is over.
+    pub fn window_end(&self, start: Instant, window: Period) -> Option<Instant> {
+        // No calendar makes a window shorter than this: 365-day years, 28-day months, a day for the clocks.
+        let least = i64::from(window.years * 365 + window.months * 28 + window.days) - 1;
+        if !self.exact && self.at.0 - start.0 < least * MS_PER_DAY {
+            return Some(Instant::MAX);
+        }
+        let end = start.plus(window, self.zone());
+        (self.at < end).then_some(end)
+    }
+
+    /// The running contract that a message says it concerns, in the category asked about or similar to it.
+    pub fn ongoing_contract(&self) -> Check<'q, Option<Contract>> {
+        if !self.question.message.form.ongoing_contract_related {
+            return Ok(None);
+        }
+        self.running_contract()
+    }
+
+    /// Whether the asking sender's contract of this kind and category runs.
+    pub fn runs(&self, kind: EventKind, category: u32) -> Check<'q, bool> {
+        for atom in self.view.activity() {
+            if let Atom::Contract(c) = atom? {
+                let same = c.sender == self.sender() && c.kind == kind && c.category == category;
+                if same && c.runs(self.at) && !self.ended_as_a_whole(&c)? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    pub fn running_contract(&self) -> Check<'q, Option<Contract>> {
+        let mut contract = None;
+        for atom in self.view.activity() {
+            if let Atom::Contract(c) = atom? {
+                if c.sender == self.sender() && c.runs(self.at) && !self.ended_as_a_whole(&c)? {
+                    contract = Some(c);
+                }
+            }
+        }
+        Ok(contract)
+    }
+
+    /// An end that names no category ends the sender's contracts of every category.
+    pub fn ended_as_a_whole(&self, contract: &Contract) -> Check<'q, bool> {
+        for atom in self.view.activity() {
+            if let Atom::Contract(c) = atom? {
+                let covers = c.sender == contract.sender && c.kind == contract.kind && c.category == 0;
+                if covers && c.ended.is_some_and(|e| contract.started.is_some_and(|s| e >= s)) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    pub fn is_similar(&self, relation: &Relation) -> bool {
+        relation.category != 0 && self.question.target.similar.binary_search(&relation.category).is_ok()
+    }
+
+    pub fn switch(&self, id: &str) -> bool {
+        self.jurisdiction.switches.iter().any(|(name, permissive)| name == id && *permissive)
+    }
+}

@@ -1,0 +1,147 @@
+//! Consent: a prior opt-in in its context. GDPR art. 4(11) and 7; the sender bears the proof (art. 7(1)).
+
+use super::Check;
+use super::case::Case;
+use super::permission::{Miss, Outcome};
+use crate::codes::*;
+use crate::fact::Expiry;
+use crate::pack::{Consent, Requirement};
+use crate::state::{Atom, Confirmation, OptIn, Restriction};
+use crate::time::Instant;
+
+/// What a message of this nature must be covered by.
+pub(super) const fn purpose_of(nature: Nature) -> Purpose {
+    match nature {
+        Nature::Newsletter => Purpose::Newsletter,
+        Nature::CharityFundraising => Purpose::Charity,
+        Nature::Political => Purpose::Political,
+        Nature::Survey => Purpose::Survey,
+        _ => Purpose::Marketing,
+    }
+}
+
+/// An opt-in to marketing covers the sender's newsletter and surveys; neither covers marketing.
+fn covers_purpose(opt_in: &OptIn, nature: Nature) -> bool {
+    let wanted = purpose_of(nature);
+    let within_marketing = matches!(wanted, Purpose::Newsletter | Purpose::Survey);
+    opt_in.purposes.contains(wanted) || within_marketing && opt_in.purposes.contains(Purpose::Marketing)
+}
+
+/// Pre-ticked, bundled, implied and forced opt-ins are none (Planet49, C-673/17); one collected by somebody else
+/// counts only if it named this sender.
+fn valid_method(opt_in: &OptIn) -> bool {
+    match opt_in.method {
+        Method::Active | Method::Oral | Method::WrittenSigned => opt_in.from_person,
+        Method::ThirdParty => opt_in.names_sender,
+        Method::PreTicked | Method::Bundled | Method::Implied | Method::ConditionOfSale => false,
+    }
+}
+
+pub(super) fn evaluate<'q>(case: &Case<'_, 'q>, rule: &Consent) -> Check<'q, Outcome<'q>> {
+    let mut nearest = Miss::NOTHING;
+    let mut best: Option<(Instant, OptIn)> = None;
+    for atom in case.view.opt_ins() {
+        let Atom::OptIn(opt_in) = atom? else { continue };
+        if opt_in.other_contact != 0 {
+            continue;
+        }
+        match judge(case, rule, &opt_in)? {
+            Ok(until) if best.is_none_or(|(b, _)| until > b) => best = Some((until, opt_in)),
+            Ok(_) => {}
+            Err((reason, progress)) => nearest = nearest.nearer(Miss::new(reason, progress, Atom::OptIn(opt_in))),
+        }
+    }
+    Ok(match best {
+        Some((until, o)) => Outcome::Holds { until, support: Some(Atom::OptIn(o)), switch: None },
+        None => Outcome::Misses(nearest),
+    })
+}
+
+/// One opt-in against the message: until when it holds, or what it lacks and how near it came.
+fn judge<'q>(
+    case: &Case<'_, 'q>,
+    rule: &Consent,
+    opt_in: &OptIn,
+) -> Check<'q, Result<Instant, (Reason, u8)>> {
+    let target = &case.question.target;
+    let lacks = |reason, progress| Ok(Err((reason, progress)));
+    if opt_in.sender != case.sender() {
+        return lacks(Reason::ConsentOtherSender, 25);
+    }
+    if !covers_purpose(opt_in, case.nature())
+        || opt_in.category != 0 && !target.ancestors.contains(&opt_in.category)
+    {
+        return lacks(Reason::ConsentOtherPurpose, 54);
+    }
+    if !opt_in.channels.contains(case.channel()) {
+        return lacks(Reason::ConsentOtherChannel, 55);
+    }
+    if !case.concerns_current_address(opt_in.address, opt_in.at) {
+        return lacks(Reason::NoBasis, 5);
+    }
+    if !valid_method(opt_in) {
+        return lacks(Reason::ConsentInvalid, 60);
+    }
+    if opt_in.pending && !confirmed(case, opt_in)? {
+        return lacks(Reason::ConsentUnproven, 65);
+    }
+    if opt_in.grade != Grade::Proof {
+        return lacks(Reason::ConsentUnproven, 75);
+    }
+    if rule.written && opt_in.method != Method::WrittenSigned {
+        return lacks(Reason::WrittenConsentRequired, 78);
+    }
+    let own_end = match opt_in.expires {
+        Expiry::At(end) => end,
+        Expiry::Unstated | Expiry::Never => Instant::MAX,
+    };
+    let lawful_end = match rule.max_age {
+        Some(age) => case.window_end(opt_in.at, age),
+        None => Some(Instant::MAX),
+    };
+    match lawful_end.map(|end| end.min(own_end)) {
+        Some(until) if case.at < until => Ok(Ok(until)),
+        _ => lacks(Reason::ConsentExpired, 115),
+    }
+}
+
+/// A double opt-in counts from its confirmation, which must come from the same address.
+fn confirmed<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, bool> {
+    for atom in case.view.opt_ins() {
+        if let Atom::Confirmation(Confirmation { sender, channels, address, at }) = atom? {
+            let same = sender == opt_in.sender
+                && channels.contains(case.channel())
+                && (address == 0 || opt_in.address == 0 || address == opt_in.address);
+            if same && at >= opt_in.at {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a later affirmative opt-in lifts this restriction for this message. Only an opt-in that is itself a
+/// valid consent now does; nothing else ever lifts a refusal.
+pub(super) fn lifts<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check<'q, bool> {
+    let usual = Consent::default();
+    let rule = case.rules().find_map(|r| match &r.then {
+        Requirement::Consent(c) => Some(c),
+        _ => None,
+    });
+    for atom in case.view.opt_ins() {
+        let Atom::OptIn(opt_in) = atom? else { continue };
+        let by_the_same_person = opt_in.other_contact == restriction.other_contact;
+        if by_the_same_person
+            && opt_in.at > restriction.lifted_after
+            && judge(case, rule.unwrap_or(&usual), &opt_in)?.is_ok()
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the person has validly opted in to this very sender for this message.
+pub(super) fn given<'q>(case: &Case<'_, 'q>) -> Check<'q, bool> {
+    Ok(matches!(evaluate(case, &Consent::default())?, Outcome::Holds { .. }))
+}

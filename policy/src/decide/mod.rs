@@ -1,0 +1,195 @@
+//! The decision: a function of a state and a question.
+//!
+//! Deny is the default. The order is that of the law: what is the message, is it a service message, is it
+//! forbidden outright, did the person refuse, is there a permission, is its time over, may it go out now, is its
+//! form right. Each requirement of a pack is one file here.
+
+mod case;
+mod consent;
+mod form;
+mod permission;
+mod register;
+mod relationship;
+mod restriction;
+mod retain;
+mod service;
+mod timing;
+
+pub use case::ContactLog;
+pub(crate) use case::Case;
+pub(crate) use retain::{Clock, clock};
+
+use crate::codes::*;
+use crate::pack::{Requirement, Rule};
+use crate::question::Question;
+use crate::state::{Atom, Corrupt, StateView};
+use crate::time::{Instant, start_of_day};
+
+/// What an answer rests on: the atom that allowed or denied, where there is one.
+pub type Support = Option<Atom>;
+
+/// The answer. `Ok` holds the grounds of a yes, `Err` those of a no.
+pub type Decision<'q> = Result<Allowed<'q>, Denied<'q>>;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowed<'q> {
+    pub basis: Basis,
+    pub rule: &'q Rule,
+    pub support: Support,
+    /// The grounds hold before this instant; [`valid_until`] says whether others follow.
+    pub holds_until: Instant,
+    /// The contested point the answer rests on, where it does.
+    pub switch: Option<&'q str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Denied<'q> {
+    pub reason: Reason,
+    pub rule: Option<&'q Rule>,
+    pub support: Support,
+    /// For calling hours: the next lawful instant.
+    pub not_before: Option<Instant>,
+    pub switch: Option<&'q str>,
+}
+
+impl<'q> Denied<'q> {
+    pub(crate) fn new(reason: Reason) -> Denied<'q> {
+        Denied { reason, rule: None, support: None, not_before: None, switch: None }
+    }
+
+    fn by(self, rule: &'q Rule) -> Denied<'q> {
+        Denied { rule: Some(rule), ..self }
+    }
+
+    fn on(self, atom: Atom) -> Denied<'q> {
+        Denied { support: Some(atom), ..self }
+    }
+}
+
+/// Why a decision stops: a denial, or bytes that are no state.
+pub(crate) enum Stop<'q> {
+    Denied(Denied<'q>),
+    Corrupt,
+}
+
+impl From<Corrupt> for Stop<'_> {
+    fn from(_: Corrupt) -> Self {
+        Stop::Corrupt
+    }
+}
+
+impl<'q> From<Denied<'q>> for Stop<'q> {
+    fn from(d: Denied<'q>) -> Self {
+        Stop::Denied(d)
+    }
+}
+
+pub(crate) type Check<'q, T = ()> = Result<T, Stop<'q>>;
+
+/// The boolean: no allocation, and no calendar arithmetic where an estimate settles it. Never panics.
+pub fn allows(state: &[u8], question: &Question) -> bool {
+    decide_at(state, question, question.at, None, false, true).is_ok()
+}
+
+/// The answer with its grounds. `log` holds the attempts that frequency limits count; without it they are not
+/// judged (they belong to the moment of sending).
+pub fn decide<'q>(state: &[u8], question: &'q Question, log: Option<&ContactLog>) -> Decision<'q> {
+    decide_at(state, question, question.at, log, true, true)
+}
+
+/// When a yes ends with no new event, calling hours and caps aside; `None` where no end is in sight.
+///
+/// Each answer says until when its grounds hold. At that instant, and wherever a rule begins or ends, the
+/// question is asked again: grounds may pass into one another.
+pub fn valid_until(state: &[u8], question: &Question) -> Option<Instant> {
+    let mut t = question.at;
+    loop {
+        let Ok(allowed) = decide_at(state, question, t, None, true, false) else {
+            return Some(t);
+        };
+        let next = allowed.holds_until.min(next_rule_change(state, question, t));
+        if next >= Instant::MAX {
+            return None;
+        }
+        if next <= t {
+            return Some(t);
+        }
+        t = next;
+    }
+}
+
+/// The next start or end of any rule of the contact's jurisdiction, in the contact's zone.
+fn next_rule_change(state: &[u8], question: &Question, after: Instant) -> Instant {
+    let Some(case) = StateView::new(state).ok().and_then(|v| Case::new(v, question, after, true).ok()) else {
+        return Instant::MAX;
+    };
+    let days = case.jurisdiction.rules.iter().flat_map(|r| [Some(r.from), r.until]).flatten();
+    let changes = days.map(|d| start_of_day(d, case.zone())).filter(|t| *t > after);
+    changes.min().unwrap_or(Instant::MAX)
+}
+
+fn decide_at<'q>(
+    state: &[u8],
+    question: &'q Question,
+    at: Instant,
+    log: Option<&ContactLog>,
+    exact: bool,
+    timing: bool,
+) -> Decision<'q> {
+    let outcome = StateView::new(state)
+        .map_err(Stop::from)
+        .and_then(|view| Case::new(view, question, at, exact))
+        .and_then(|case| judge(&case, log, timing));
+    outcome.map_err(|stop| match stop {
+        Stop::Denied(d) => d,
+        Stop::Corrupt => Denied::new(Reason::Dirty),
+    })
+}
+
+fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Check<'q, Allowed<'q>> {
+    for rule in case.rules() {
+        if let Requirement::Service(service) = &rule.then {
+            if let Some(allowed) = service::evaluate(case, rule, service)? {
+                return Ok(allowed);
+            }
+        }
+    }
+    if case.jurisdiction.fallback {
+        return Err(Denied::new(Reason::UnknownJurisdiction).into());
+    }
+    if let Some(reason) = case.question.marketing_blocked {
+        return Err(Denied::new(reason).into());
+    }
+    if case.view.overflow {
+        return Err(Denied::new(Reason::StateOverflow).into());
+    }
+    for rule in case.rules() {
+        if let Requirement::Prohibited(p) = &rule.then {
+            if !(p.except_ongoing_contract && case.ongoing_contract()?.is_some()) {
+                return Err(Denied::new(Reason::Prohibited).by(rule).into());
+            }
+        }
+    }
+    restriction::check(case)?;
+    let mut holds_until = Instant::MAX;
+    for rule in case.rules() {
+        if let Requirement::Register(r) = &rule.then {
+            holds_until = holds_until.min(register::check(case, rule, r)?);
+        }
+    }
+    let mut allowed = permission::find(case)?;
+    for rule in case.rules() {
+        match &rule.then {
+            Requirement::Retention(r) => holds_until = holds_until.min(retain::check(case, rule, r)?),
+            Requirement::Hours(h) if timing => timing::check_hours(case, rule, h)?,
+            Requirement::Cap(c) if timing => timing::check_cap(case, rule, c, log)?,
+            Requirement::Form(f) => form::check(case, rule, f)?,
+            _ => {}
+        }
+    }
+    allowed.holds_until = allowed.holds_until.min(holds_until);
+    Ok(allowed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Refusals: opt-outs, objections, erasure requests. They beat every permission until a later affirmative opt-in
+//! by the same person; ties deny. PECR reg. 22(3)(c), GDPR art. 21(3), CASL s. 11, and their like everywhere.
+
+use super::case::Case;
+use super::{Check, Denied, consent};
+use crate::codes::*;
+use crate::state::{Atom, Restriction, RestrictionKind};
+
+pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q> {
+    let mut worst: Option<Restriction> = None;
+    for atom in case.view.restrictions() {
+        let Atom::Restriction(r) = atom? else { continue };
+        if reaches(case, &r) && !consent::lifts(case, &r)? && worst.is_none_or(|w| outranks(&r, &w)) {
+            worst = Some(r);
+            if !case.exact {
+                break;
+            }
+        }
+    }
+    match worst {
+        None => Ok(()),
+        Some(r) => Err(Denied::new(reason(&r)).on(Atom::Restriction(r)).into()),
+    }
+}
+
+/// Whether the restriction speaks of this sender's message on this channel about this category. A message that
+/// names no category may be about the refused one.
+fn reaches(case: &Case<'_, '_>, r: &Restriction) -> bool {
+    let target = &case.question.target;
+    r.sender == case.sender()
+        && r.channels.contains(case.channel())
+        && (r.category == 0 || target.category == 0 || target.ancestors.contains(&r.category))
+}
+
+/// The person's own refusal is named before another's at the same address, then the stronger, then the later.
+fn outranks(a: &Restriction, b: &Restriction) -> bool {
+    let rank = |r: &Restriction| (r.other_contact == 0, r.kind, r.lifted_after);
+    rank(a) > rank(b)
+}
+
+fn reason(r: &Restriction) -> Reason {
+    match r.kind {
+        _ if r.other_contact != 0 => Reason::SuppressedAddress,
+        RestrictionKind::Refusal => Reason::RelationshipRefused,
+        RestrictionKind::OptOut | RestrictionKind::PassiveOptOut => Reason::OptedOut,
+        RestrictionKind::Objection => Reason::Objected,
+        RestrictionKind::Erasure => Reason::Erased,
+    }
+}
+
+/// Whether the person ever refused anything of this sender, lifted or not.
+pub(super) fn ever_refused<'q>(case: &Case<'_, 'q>) -> Check<'q, bool> {
+    for atom in case.view.restrictions() {
+        if let Atom::Restriction(r) = atom? {
+            if r.sender == case.sender() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// The last erasure request, if nothing came from the person since: then the data must not be used at all.
+pub(super) fn erased<'q>(case: &Case<'_, 'q>) -> Check<'q, Option<Restriction>> {
+    let mut last: Option<Restriction> = None;
+    for atom in case.view.restrictions() {
+        if let Atom::Restriction(r) = atom? {
+            let own = r.kind == RestrictionKind::Erasure && r.sender == case.sender() && r.other_contact == 0;
+            if own && last.is_none_or(|l| r.lifted_after > l.lifted_after) {
+                last = Some(r);
+            }
+        }
+    }
+    let Some(erasure) = last else { return Ok(None) };
+    for atom in case.view.relations() {
+        if let Atom::Relation(r) = atom? {
+            if r.sender == case.sender() && r.from_person && r.at > erasure.lifted_after {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(erasure))
+}

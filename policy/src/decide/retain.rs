@@ -1,0 +1,57 @@
+//! Retention as a gate: whose data has outlived its time gets no marketing. The stages a retention run works by
+//! are in [`crate::retention`] and use the same clock.
+
+use super::case::Case;
+use super::{Check, Denied};
+use crate::codes::*;
+use crate::pack::{Retention, Rule};
+use crate::state::Atom;
+use crate::time::Instant;
+
+/// Where a contact's clock stands.
+pub(crate) enum Clock {
+    /// Nothing is known that could start it.
+    NotStarted,
+    /// A contract runs, so it has not begun.
+    ContractRuns,
+    /// Since the last action of the person (or the end of the last contract).
+    Since(Instant, Atom),
+}
+
+/// The last thing the person did that restarts the clock, for the asking sender.
+pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Clock> {
+    if case.running_contract()?.is_some() {
+        return Ok(Clock::ContractRuns);
+    }
+    let mut last: Option<(Instant, Atom)> = None;
+    let atoms = case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity());
+    for atom in atoms {
+        let atom = atom?;
+        let (kind, sender, at) = match atom {
+            Atom::Relation(r) => (r.kind, r.sender, r.at),
+            Atom::OptIn(o) if o.other_contact == 0 => (EventKind::OptIn, o.sender, o.at),
+            Atom::Confirmation(c) => (EventKind::OptInConfirmed, c.sender, c.at),
+            Atom::Action(a) => (a.kind, a.sender, a.at),
+            Atom::Contract(c) => match c.ended {
+                Some(ended) => (c.kind, c.sender, ended),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let counts = sender == case.sender() && rule.actions.contains(kind);
+        if counts && last.is_none_or(|(t, _)| at > t) {
+            last = Some((at, atom));
+        }
+    }
+    Ok(last.map_or(Clock::NotStarted, |(at, atom)| Clock::Since(at, atom)))
+}
+
+/// Until when the data may serve marketing.
+pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, retention: &Retention) -> Check<'q, Instant> {
+    match clock(case, retention)? {
+        Clock::NotStarted | Clock::ContractRuns => Ok(Instant::MAX),
+        Clock::Since(at, atom) => case
+            .window_end(at, retention.after)
+            .ok_or_else(|| Denied::new(Reason::RetentionExpired).by(rule).on(atom).into()),
+    }
+}

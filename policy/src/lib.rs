@@ -1,0 +1,27 @@
+//! The core of pg_consent: may this contact be sent this message, on what legal basis, and why not?
+//!
+//! Facts become atoms, atoms merge into a state, and a decision is a function of a state and a question:
+//!
+//! - [`fact`], [`profile`]: what happened, and who the contact is
+//! - [`state`]: the compact merge of all facts, stored beside the contact
+//! - [`pack`]: the law of each jurisdiction as data
+//! - [`question`]: everything else a decision needs
+//! - [`decide`]: the decision; [`explain`]: the same with its grounds, for people
+//! - [`retention`], [`similarity`]: what the nightly batch computes
+//! - [`address`]: normalised and keyed-hashed addresses
+//!
+//! No I/O, no clock, no PostgreSQL.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod codes;
+pub mod decide;
+pub mod explain;
+pub mod fact;
+pub mod pack;
+pub mod profile;
+pub mod question;
+pub mod retention;
+pub mod similarity;
+pub mod state;
+pub mod time;

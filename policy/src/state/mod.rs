@@ -1,0 +1,229 @@
+//! A state: the compact merge of everything known about one contact.
+//!
+//! [`State`] is the owned form used to build and merge; [`StateView`] reads the stored bytes in place, without
+//! allocating, which is what a decision does for each row of a scan.
+
+mod atom;
+mod codec;
+
+pub use atom::*;
+pub use codec::{Corrupt, MAX_STATE_BYTES, StateView, VERSION};
+
+use crate::codes::*;
+use crate::fact::Fact;
+use crate::profile::Profile;
+use crate::time::Instant;
+use enumset::EnumSet;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// The latest fact taken in. Earlier instants can't be answered from this state.
+    pub horizon: Instant,
+    /// A fold failed or a source broke: denies until refolded.
+    pub dirty: bool,
+    /// The relationships did not fit: the full state is in the side table.
+    pub overflow: bool,
+    pub profile: Option<Profile>,
+    /// Sorted by key.
+    atoms: Vec<Atom>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State { horizon: Instant::MIN, dirty: false, overflow: false, profile: None, atoms: Vec::new() }
+    }
+}
+
+impl State {
+    pub fn atoms(&self) -> &[Atom] {
+        &self.atoms
+    }
+
+    /// The state of a contact of whom nothing is known but the profile.
+    pub fn of_profile(profile: Profile) -> State {
+        State { horizon: Instant::MIN, profile: Some(profile), ..State::default() }
+    }
+
+    /// What one fact leaves behind. Facts that no decision depends on (opens, bounces, sends, answers that are
+    /// no opt-in) leave an empty state.
+    pub fn of_fact(fact: &Fact) -> State {
+        let mut state = State::default();
+        let earlier = fact.at.min(fact.recorded_at);
+        let to_second = |t: Instant| Instant::from_seconds(t.seconds());
+        let own = fact.other_contact == 0;
+        let restriction = |kind| {
+            Atom::Restriction(Restriction {
+                kind,
+                sender: fact.sender,
+                channels: fact.channels,
+                category: if kind == RestrictionKind::OptOut && fact.scope == Scope::Category {
+                    fact.category
+                } else {
+                    0
+                },
+                other_contact: fact.other_contact,
+                from: earlier,
+                lifted_after: fact.at.max(fact.recorded_at),
+            })
+        };
+        use EventKind::*;
+        match fact.kind {
+            OptOut if fact.via == Some(Via::System) => state.add(restriction(RestrictionKind::PassiveOptOut)),
+            OptOut => state.add(restriction(RestrictionKind::OptOut)),
+            OptInRefused if own => state.add(restriction(RestrictionKind::Refusal)),
+            // An objection and an erasure request concern the person: every channel, whatever was named.
+            Objection | ErasureRequest => {
+                let kind = match fact.kind {
+                    Objection => RestrictionKind::Objection,
+                    _ => RestrictionKind::Erasure,
+                };
+                if let Atom::Restriction(r) = restriction(kind) {
+                    state.add(Atom::Restriction(Restriction { channels: EnumSet::all(), ..r }));
+                }
+            }
+            OptIn => state.add(Atom::OptIn(atom::OptIn {
+                sender: fact.sender,
+                channels: fact.channels,
+                purposes: fact.purposes,
+                category: fact.category,
+                address: fact.address,
+                other_contact: fact.other_contact,
+                // An opt-in of unknown making is worth no more than an implied one.
+                method: fact.method.unwrap_or(Method::Implied),
+                grade: fact.grade,
+                names_sender: fact.names_sender,
+                from_person: fact.from_person,
+                pending: fact.pending,
+                expires: fact.expires,
+                at: earlier,
+            })),
+            OptInConfirmed if own => state.add(Atom::Confirmation(Confirmation {
+                sender: fact.sender,
+                channels: fact.channels,
+                address: fact.address,
+                at: earlier,
+            })),
+            RegisterListed | RegisterDelisted => {
+                if let Some(register) = fact.register {
+                    let listed = (fact.kind == RegisterListed).then_some(earlier);
+                    state.add(Atom::Listing(Listing {
+                        register,
+                        sender: fact.sender,
+                        channels: fact.channels,
+                        first_listed: listed,
+                        last_listed: listed,
+                        // A removal counts from the later of the two: until it was known, the number was listed.
+                        delisted: (fact.kind == RegisterDelisted).then_some(fact.at.max(fact.recorded_at)),
+                    }));
+                }
+            }
+            ContractEnd | SubscriptionEnd | MembershipEnd if own => {
+                let kind = match fact.kind {
+                    ContractEnd => ContractStart,
+                    SubscriptionEnd => SubscriptionStart,
+                    _ => MembershipStart,
+                };
+                state.add(Atom::Contract(Contract {
+                    kind,
+                    sender: fact.sender,
+                    category: fact.category,
+                    started: None,
+                    ended: Some(to_second(fact.at)),
+                }));
+            }
+            Click | Login | InboundContact if own && !fact.machine => state.add(Atom::Action(Action {
+                kind: fact.kind,
+                sender: fact.sender,
+                at: to_second(earlier),
+            })),
+            LegalHold => state.add(Atom::Hold(Hold { held: Some(fact.at), released: None })),
+            LegalHoldReleased => state.add(Atom::Hold(Hold { held: None, released: Some(fact.at) })),
+            OptInRefused | OptInConfirmed | ContractEnd | SubscriptionEnd | MembershipEnd => {}
+            Click | Login | InboundContact => {}
+            OptInUnanswered | SystemOptIn | Open | Bounce | Sent | CallAttempt | BusinessTransferred => {}
+            // What is left is a way of collecting the address.
+            kind if own => {
+                state.add(Atom::Relation(Relation {
+                    kind,
+                    sender: fact.sender,
+                    category: fact.category,
+                    channels: fact.channels,
+                    address: fact.address,
+                    opt_out_offered: fact.opt_out_offered,
+                    from_person: fact.from_person,
+                    grade: fact.grade,
+                    funded_by_paid: fact.funded_by_paid,
+                    refusal_notice: fact.refusal_notice,
+                    relevant_to_role: fact.relevant_to_role,
+                    at: to_second(earlier),
+                }));
+                if matches!(kind, ContractStart | SubscriptionStart | MembershipStart) {
+                    state.add(Atom::Contract(Contract {
+                        kind,
+                        sender: fact.sender,
+                        category: fact.category,
+                        started: Some(to_second(earlier)),
+                        ended: None,
+                    }));
+                }
+                if fact.refused {
+                    state.add(restriction(RestrictionKind::Refusal));
+                }
+            }
+            _ => {}
+        }
+        if !state.atoms.is_empty() {
+            state.horizon = earlier;
+        }
+        state
+    }
+
+    /// Takes `other` in. Commutative, associative and idempotent.
+    pub fn merge(&mut self, other: &State) {
+        self.horizon = self.horizon.max(other.horizon);
+        self.dirty |= other.dirty;
+        self.overflow |= other.overflow;
+        if other.profile > self.profile {
+            self.profile.clone_from(&other.profile);
+        }
+        for atom in &other.atoms {
+            self.add(*atom);
+        }
+    }
+
+    /// Joins one atom in, keeping the list sorted and, among opt-ins of one key, only the undominated.
+    fn add(&mut self, atom: Atom) {
+        let key = atom.key();
+        let start = self.atoms.partition_point(|a| a.key() < key);
+        let mut end = start;
+        let mut atom = atom;
+        while end < self.atoms.len() && self.atoms[end].key() == key {
+            match self.atoms[end].join(atom) {
+                Some(joined) => {
+                    atom = joined;
+                    self.atoms.remove(end);
+                }
+                None => end += 1,
+            }
+        }
+        let place = match atom {
+            Atom::OptIn(new) => {
+                start + self.atoms[start..end].partition_point(|a| matches!(a, Atom::OptIn(o) if *o < new))
+            }
+            _ => start,
+        };
+        self.atoms.insert(place, atom);
+    }
+
+    /// A copy without relationships, as stored where the full state exceeds [`MAX_STATE_BYTES`]. It still holds
+    /// every restriction.
+    pub fn capped(&self) -> State {
+        let mut short = self.clone();
+        short.overflow = true;
+        short.atoms.retain(|a| !matches!(a, Atom::Relation(_)));
+        short
+    }
+}
+
+#[cfg(test)]
+mod tests;
