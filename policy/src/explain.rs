@@ -33,7 +33,7 @@ pub struct Explanation {
 /// The answer with its grounds; `None` is an unknown contact.
 pub fn explain(state: Option<&[u8]>, question: &Question, log: Option<&ContactLog>) -> Explanation {
     let Some(state) = state else {
-        return Explanation::denied(Reason::UnknownContact, question);
+        return Explanation::of_reason(Reason::UnknownContact);
     };
     let decision = decide::decide(state, question, log);
     let mut answer = Explanation::of(&decision, question);
@@ -46,7 +46,8 @@ pub fn explain(state: Option<&[u8]>, question: &Question, log: Option<&ContactLo
 }
 
 impl Explanation {
-    pub fn denied(reason: Reason, question: &Question) -> Explanation {
+    /// A no before any rule was looked at.
+    pub fn of_reason(reason: Reason) -> Explanation {
         Explanation {
             allowed: false,
             reason: Some(reason),
@@ -60,8 +61,28 @@ impl Explanation {
             jurisdiction: None,
             policy_decision: None,
             contested_point: None,
-            policy_version: question.policy_version.clone(),
+            policy_version: crate::pack::POLICY_VERSION.to_owned(),
         }
+    }
+
+    /// As `explain_send` unpacks it: codes, RFC 3339 times, `infinity` for a yes without an end in sight.
+    pub fn to_json(&self) -> Value {
+        let decision = self.policy_decision.as_ref().map(|d| json!(d));
+        let contested = self.contested_point.as_ref().map(|switch| json!({"switch": switch, "default": true}));
+        json!({
+            "allowed": self.allowed,
+            "reason": self.reason.map(|r| r.code()),
+            "basis": self.basis.map(|b| b.code()),
+            "rule": self.rule,
+            "citation": self.citation,
+            "valid_until": self.allowed.then(|| self.valid_until.map_or(json!("infinity"), time)),
+            "not_before": self.not_before.map(time),
+            "evidence": self.evidence,
+            "obligations": self.obligations,
+            "jurisdiction": self.jurisdiction,
+            "policy_decision": decision.or(contested),
+            "policy_version": self.policy_version,
+        })
     }
 
     fn of(decision: &Decision<'_>, question: &Question) -> Explanation {

@@ -53,9 +53,6 @@ pub struct Unassessable(pub Reason);
 pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessment<'q>>, Unassessable> {
     let dirty = Unassessable(Reason::Dirty);
     let view = StateView::new(state).map_err(|_| dirty)?;
-    if view.overflow {
-        return Err(Unassessable(Reason::StateOverflow));
-    }
     let case = Case::new(view, question, question.at, true).map_err(|stop| match stop {
         crate::decide::Stop::Denied(d) => Unassessable(d.reason),
         crate::decide::Stop::Corrupt => dirty,

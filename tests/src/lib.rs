@@ -1,3 +1,5 @@
 //! What the end-to-end tests share.
 
+pub mod cluster;
+pub mod demo_data;
 pub mod scenario;

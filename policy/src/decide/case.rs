@@ -36,6 +36,10 @@ impl<'s, 'q> Case<'s, 'q> {
         if view.dirty {
             return Err(Denied::new(Reason::Dirty).into());
         }
+        // The full state is in the side table, where the by-key path and the set functions find it.
+        if view.overflow {
+            return Err(Denied::new(Reason::StateOverflow).into());
+        }
         if at < view.horizon {
             return Err(Denied::new(Reason::HistoryNeeded).into());
         }

@@ -160,9 +160,6 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     if let Some(reason) = case.question.marketing_blocked {
         return Err(Denied::new(reason).into());
     }
-    if case.view.overflow {
-        return Err(Denied::new(Reason::StateOverflow).into());
-    }
     for rule in case.rules() {
         if let Requirement::Prohibited(p) = &rule.then {
             if !(p.except_ongoing_contract && case.ongoing_contract()?.is_some()) {

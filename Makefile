@@ -1,0 +1,31 @@
+# Thin on purpose: the work is in scripts/.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint conformance psql install clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a shop's contacts and purchases, who may be written to, and why
+	@scripts/demo
+
+test: ## everything that is checked; ends with `N passed, N failed`
+	@scripts/test
+
+bench: ## the cost of a decision against a boolean column and hand-written SQL
+	@scripts/bench
+
+lint: ## formatting, clippy, dependencies, shell scripts
+	@scripts/lint
+
+conformance: ## scenarios of a folder: DIR=../shared/scenarios [COUNTRY=GB,FR]
+	@scripts/conformance "$(DIR)" "$(COUNTRY)"
+
+psql: ## psql in a throw-away cluster with the extension
+	@scripts/psql
+
+install: ## build in release and install into the PostgreSQL of [PG_CONFIG=…], default 15
+	@PG_CONFIG="$(PG_CONFIG)" scripts/install
+
+clean: ## remove what was built
+	@scripts/clean

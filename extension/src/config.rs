@@ -1,0 +1,306 @@
+//! Senders, message kinds, categories, decisions and switches, read once and kept until they change.
+//!
+//! Only configuration is cached, never anything about a contact.
+
+use crate::error::Error;
+use crate::{key, pg};
+use pg_consent_policy::address;
+use pg_consent_policy::codes::*;
+use pg_consent_policy::fact::CategoryId;
+use pg_consent_policy::pack;
+use pg_consent_policy::question::{Form, Message, PolicyDecision, Question, Sender, Target};
+use pg_consent_policy::time::Instant;
+use pgrx::prelude::*;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// PostgreSQL counts from 2000-01-01, microseconds.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+pub fn instant(timestamptz: i64) -> Instant {
+    Instant::from_unix_micros(timestamptz.saturating_add(POSTGRES_EPOCH_MICROS))
+}
+
+/// The type of the contacts' keys, chosen at `setup`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyType {
+    Int,
+    Uuid,
+    Text,
+}
+
+struct Kind {
+    nature: Nature,
+    channel: Channel,
+    form: Form,
+}
+
+struct Category {
+    id: CategoryId,
+    sector: Option<Sector>,
+}
+
+pub struct Config {
+    pub states: pg::StateTable,
+    pub overflow: Option<pg::StateTable>,
+    pub key_type: KeyType,
+    senders: HashMap<String, Sender>,
+    default_sender: Option<String>,
+    kinds: HashMap<String, Kind>,
+    categories: HashMap<String, Category>,
+    /// Parents now and ever.
+    parents: HashMap<CategoryId, Vec<CategoryId>>,
+    decisions: Vec<PolicyDecision>,
+    marketing_off: bool,
+    similarity_version: u32,
+    /// The address key, if it is the one the data was hashed under.
+    key: Option<Vec<u8>>,
+    /// Categories similar to (sender, category), read when first asked for.
+    similar: RefCell<HashMap<(u32, CategoryId), Rc<Vec<CategoryId>>>>,
+}
+
+/// What a message is about, as SQL names it.
+pub struct Ask<'a> {
+    pub kind: Option<&'a str>,
+    pub category: Option<&'a str>,
+    pub channel: Option<&'a str>,
+    pub sender: Option<&'a str>,
+    pub at: i64,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Config>>> = const { RefCell::new(None) };
+}
+
+/// The configuration as committed now (and changed by this transaction).
+pub fn current() -> Result<Rc<Config>, Error> {
+    if !pg::configuration_is_stale() {
+        if let Some(config) = CURRENT.with_borrow(Clone::clone) {
+            return Ok(config);
+        }
+    }
+    let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
+    pg::configuration_is_being_read(relation);
+    let config = pg::as_owner_now(relation, Config::read).map(Rc::new);
+    if config.is_err() {
+        pg::configuration_was_not_read();
+    }
+    let config = config?;
+    CURRENT.set(Some(Rc::clone(&config)));
+    Ok(config)
+}
+
+impl Config {
+    fn read() -> Result<Config, Error> {
+        let mut config = Config {
+            states: pg::StateTable::find(c"contact_state", c"contact_state_pkey").ok_or(Error::NotSetUp)?,
+            overflow: pg::StateTable::find(c"contact_overflow", c"contact_overflow_pkey"),
+            key_type: KeyType::Text,
+            senders: HashMap::new(),
+            default_sender: None,
+            kinds: HashMap::new(),
+            categories: HashMap::new(),
+            parents: HashMap::new(),
+            decisions: Vec::new(),
+            marketing_off: true,
+            similarity_version: 0,
+            key: None,
+            similar: RefCell::new(HashMap::new()),
+        };
+        let mut fault = None;
+        pg::rows(
+            "SELECT key_type::text, marketing_off, similarity_version::int4 FROM consent_data.setting",
+            |r| {
+                config.key_type = match r.get::<String>(1).as_deref() {
+                    Some("bigint") => KeyType::Int,
+                    Some("uuid") => KeyType::Uuid,
+                    _ => KeyType::Text,
+                };
+                config.marketing_off = r.get(2).unwrap_or(true);
+                config.similarity_version = r.get::<i32>(3).unwrap_or(0) as u32;
+            },
+        )?;
+        pg::rows(
+            "SELECT sender_id::int4, name::text, charity, political_party, pension_authorised, is_default \
+             FROM consent_data.sender",
+            |r| {
+                let (Some(id), Some(name)) = (r.get::<i32>(1), r.get::<String>(2)) else { return };
+                let flag = |n| r.get::<bool>(n).unwrap_or(false);
+                if flag(6) {
+                    config.default_sender = Some(name.clone());
+                }
+                let sender = Sender {
+                    id: id as u32,
+                    name: name.clone(),
+                    charity: flag(3),
+                    political_party: flag(4),
+                    pension_authorised: flag(5),
+                };
+                config.senders.insert(name, sender);
+            },
+        )?;
+        pg::rows("SELECT name::text, nature::text, channel::text, form::text FROM consent_data.message_kind", |r| {
+            match read_kind(r) {
+                Ok((name, kind)) => {
+                    config.kinds.insert(name, kind);
+                }
+                Err(e) => fault = Some(e),
+            }
+        })?;
+        pg::rows("SELECT category_id::int4, name::text, sector::text FROM consent_data.category", |r| {
+            let (Some(id), Some(name)) = (r.get::<i32>(1), r.get::<String>(2)) else { return };
+            let sector = r.get::<String>(3).and_then(|s| s.parse().ok());
+            config.categories.insert(name, Category { id: id as u32, sector });
+        })?;
+        pg::rows("SELECT category_id::int4, parent_id::int4 FROM consent_data.category_parent", |r| {
+            if let (Some(child), Some(parent)) = (r.get::<i32>(1), r.get::<i32>(2)) {
+                config.parents.entry(child as u32).or_default().push(parent as u32);
+            }
+        })?;
+        pg::rows(
+            "SELECT switch::text, permissive, decided_by::text, decided_on::text, reason::text, document::text \
+             FROM consent_data.policy_decision WHERE revoked_at IS NULL",
+            |r| {
+                let text = |n| r.get::<String>(n).unwrap_or_default();
+                config.decisions.push(PolicyDecision {
+                    switch: text(1),
+                    permissive: r.get(2).unwrap_or(false),
+                    decided_by: text(3),
+                    decided_on: text(4),
+                    reason: text(5),
+                    document: text(6),
+                });
+            },
+        )?;
+        let mut fingerprints: Vec<Vec<u8>> = Vec::new();
+        pg::rows("SELECT fingerprint FROM consent_data.key_generation ORDER BY generation", |r| {
+            fingerprints.extend(r.get::<Vec<u8>>(1));
+        })?;
+        config.key = key::read().ok().filter(|k| {
+            let own = address::fingerprint(k).ok();
+            fingerprints.last().is_some_and(|f| own.is_some_and(|o| o[..] == f[..]))
+        });
+        fault.map_or(Ok(config), |e| Err(Error::Configuration(e)))
+    }
+
+    /// The key under which the data's addresses were hashed.
+    pub fn key(&self) -> Result<&[u8], Error> {
+        self.key.as_deref().ok_or(Error::Key("missing or another one"))
+    }
+
+    /// Compiles a question. `Err` carries the reason with which a gate denies and the error that `question()`
+    /// raises.
+    pub fn question(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
+        let unknown = |reason, what, name: Option<&str>, table| {
+            let error = match name {
+                Some(name) => Error::Unknown { what, name: name.to_owned(), table },
+                None => Error::Null { field: what },
+            };
+            (reason, error)
+        };
+        let no_kind = || {
+            unknown(Reason::UnknownKind, "message kind", ask.kind, "consent_data.message_kind")
+        };
+        let kind = ask.kind.and_then(|k| self.kinds.get(k)).ok_or_else(no_kind)?;
+        let channel = match ask.channel {
+            None => kind.channel,
+            Some(c) => c.parse::<Channel>().map_err(|e| (Reason::UnknownKind, e.into()))?,
+        };
+        let sender_name = match ask.sender {
+            Some(name) => name,
+            None => self.default_sender.as_deref().ok_or((Reason::UnknownKind, Error::NoDefaultSender))?,
+        };
+        let sender = self.senders.get(sender_name).ok_or_else(|| {
+            unknown(Reason::UnknownKind, "sender", Some(sender_name), "consent_data.sender")
+        })?;
+        let target = match ask.category {
+            None => Target::default(),
+            Some(name) => {
+                let category = self.categories.get(name).ok_or_else(|| {
+                    unknown(Reason::UnknownCategory, "product category", Some(name), "consent_data.category")
+                })?;
+                Target {
+                    category: category.id,
+                    ancestors: self.ancestors(category.id),
+                    similar: self.similar(sender.id, category.id).map_err(|e| (Reason::UnknownCategory, e))?.to_vec(),
+                    sector: category.sector,
+                }
+            }
+        };
+        let message = Message {
+            kind: ask.kind.unwrap_or_default().to_owned(),
+            nature: kind.nature,
+            channel,
+            form: kind.form.clone(),
+        };
+        let mut question = Question::new(
+            instant(ask.at),
+            sender.clone(),
+            message,
+            target,
+            pack::builtin(),
+            self.decisions.clone(),
+        );
+        question.similarity_version = self.similarity_version;
+        question.marketing_blocked = if self.marketing_off {
+            Some(Reason::SwitchedOff)
+        } else if self.key.is_none() {
+            Some(Reason::KeyMissing)
+        } else {
+            None
+        };
+        Ok(question)
+    }
+
+    /// The category and everything that is or ever was above it.
+    fn ancestors(&self, category: CategoryId) -> Vec<CategoryId> {
+        let mut found = vec![category];
+        let mut next = 0;
+        while let Some(id) = found.get(next).copied() {
+            for parent in self.parents.get(&id).into_iter().flatten() {
+                if !found.contains(parent) {
+                    found.push(*parent);
+                }
+            }
+            next += 1;
+        }
+        found
+    }
+
+    /// What a purchase must be of to count as similar to `category`: itself, the scored pairs above the sender's
+    /// threshold, and what overrides add or take away.
+    fn similar(&self, sender: u32, category: CategoryId) -> Result<Rc<Vec<CategoryId>>, Error> {
+        if let Some(known) = self.similar.borrow().get(&(sender, category)) {
+            return Ok(Rc::clone(known));
+        }
+        let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
+        let mut ids = vec![category];
+        let query = format!("SELECT category_id::int4 FROM consent._similar({sender}, {category})");
+        pg::as_owner_now(relation, || {
+            pg::rows(&query, |r| ids.extend(r.get::<i32>(1).map(|id| id as u32)))
+        })?;
+        let ids = Rc::new(ids);
+        self.similar.borrow_mut().insert((sender, category), Rc::clone(&ids));
+        Ok(ids)
+    }
+}
+
+fn read_kind(r: &pg::Row) -> Result<(String, Kind), String> {
+    let name = r.get::<String>(1).ok_or("message kind without a name")?;
+    let text = |n| r.get::<String>(n).unwrap_or_default();
+    let kind = Kind {
+        nature: text(2).parse().map_err(|e: UnknownCode| e.to_string())?,
+        channel: text(3).parse().map_err(|e: UnknownCode| e.to_string())?,
+        form: serde_json::from_str(&text(4)).map_err(|_| format!("message kind `{name}` has a malformed form"))?,
+    };
+    Ok((name, kind))
+}
+
+/// Statement trigger on every configuration table.
+#[pg_extern(sql = false)]
+fn _invalidate_configuration() {
+    if let Some(relation) = pg::relation(c"setting") {
+        pg::invalidate_configuration(relation);
+    }
+}

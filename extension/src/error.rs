@@ -1,0 +1,91 @@
+//! Errors as PostgreSQL reports them: SQLSTATE, message, DETAIL, HINT. No personal data in any of them.
+
+use pg_consent_policy::address::AddressError;
+use pg_consent_policy::codes::UnknownCode;
+use pg_consent_policy::profile::ProfileError;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::PgSqlErrorCode as Code;
+
+pub type Result<T> = std::result::Result<T, ErrorReport>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("consent.setup() has not been run in this database")]
+    NotSetUp,
+    #[error("{what} `{name}` is not known")]
+    Unknown { what: &'static str, name: String, table: &'static str },
+    #[error("no sender is the default")]
+    NoDefaultSender,
+    #[error("{0}")]
+    Code(#[from] UnknownCode),
+    #[error("{0}")]
+    Address(#[from] AddressError),
+    #[error("{0}")]
+    Profile(#[from] ProfileError),
+    #[error("`{field}` must not be null")]
+    Null { field: &'static str },
+    #[error("`{field}` has a malformed value")]
+    Malformed { field: String, expected: &'static str },
+    #[error("not a consent {0} of this version")]
+    Corrupt(&'static str),
+    #[error("a consent question may be written by hand by administrators only")]
+    ForgedQuestion,
+    #[error("the address key is {0}")]
+    Key(&'static str),
+    #[error("configuration could not be read: {0}")]
+    Configuration(String),
+}
+
+impl Error {
+    fn code(&self) -> Code {
+        match self {
+            Error::NotSetUp => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::Unknown { .. } | Error::NoDefaultSender => Code::ERRCODE_UNDEFINED_OBJECT,
+            Error::Code(_) | Error::Address(_) | Error::Profile(_) | Error::Malformed { .. } => {
+                Code::ERRCODE_INVALID_PARAMETER_VALUE
+            }
+            Error::Null { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Error::Corrupt(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
+            Error::ForgedQuestion => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::Key(_) => Code::ERRCODE_CONFIG_FILE_ERROR,
+            Error::Configuration(_) => Code::ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Error::Code(e) => Some(format!("expected one of: {}", e.expected.join(", "))),
+            Error::Malformed { expected, .. } => Some(format!("expected {expected}")),
+            Error::ForgedQuestion => Some("a forged question could say yes to anything".into()),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Error::NotSetUp => "run: CALL consent.setup();".into(),
+            Error::Unknown { table, .. } => format!("the known ones are in {table}"),
+            Error::NoDefaultSender => {
+                "name the sender, or set is_default on one row of consent_data.sender".into()
+            }
+            Error::ForgedQuestion => "use consent.question(message_kind, product_category)".into(),
+            Error::Corrupt("state") => "states are derived: run consent.refold() or consent-batch refold".into(),
+            Error::Key(_) => "put the key back where pg_consent.key_file says; until then all marketing is denied".into(),
+            _ => return None,
+        })
+    }
+}
+
+impl From<Error> for ErrorReport {
+    #[track_caller]
+    fn from(e: Error) -> ErrorReport {
+        let mut report = ErrorReport::new(e.code(), e.to_string(), "pg_consent");
+        if let Some(detail) = e.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = e.hint() {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+}

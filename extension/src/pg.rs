@@ -1,0 +1,257 @@
+//! The fence: all unsafe code of the extension. Everything exported is safe to call from a backend's main thread,
+//! which is where PostgreSQL calls extension functions.
+
+use crate::error::Error;
+use pgrx::prelude::*;
+use pgrx::{PgMemoryContexts, pg_sys};
+use std::ffi::{CStr, CString};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// Set when a configuration table may have changed. The callback below only flips it: reading tables inside an
+/// invalidation callback is not allowed.
+static CONFIGURATION_STALE: AtomicBool = AtomicBool::new(true);
+/// The table whose invalidation stands for all configuration (see `sql/03_tables.sql`); 0 while unknown.
+static CONFIGURATION_RELATION: AtomicU32 = AtomicU32::new(0);
+
+pub fn watch_configuration() {
+    // SAFETY: called once, from _PG_init; the callback is a static function that touches atomics only.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(configuration_invalidated), pg_sys::Datum::from(0));
+    }
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn configuration_invalidated(_arg: pg_sys::Datum, relation: pg_sys::Oid) {
+    let watched = CONFIGURATION_RELATION.load(Ordering::Relaxed);
+    if watched == 0 || relation == pg_sys::InvalidOid || relation.to_u32() == watched {
+        CONFIGURATION_STALE.store(true, Ordering::Relaxed);
+    }
+}
+
+pub fn configuration_is_stale() -> bool {
+    CONFIGURATION_STALE.load(Ordering::Relaxed)
+}
+
+/// To be called before the tables are read, so that a change while reading is not missed.
+pub fn configuration_is_being_read(relation: pg_sys::Oid) {
+    CONFIGURATION_RELATION.store(relation.to_u32(), Ordering::Relaxed);
+    CONFIGURATION_STALE.store(false, Ordering::Relaxed);
+}
+
+/// Reading failed: the next caller must try again.
+pub fn configuration_was_not_read() {
+    CONFIGURATION_STALE.store(true, Ordering::Relaxed);
+}
+
+/// Tells all sessions, at commit, that the configuration changed.
+pub fn invalidate_configuration(relation: pg_sys::Oid) {
+    // SAFETY: takes an oid by value; a relation that is gone raises an ordinary error.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(relation) }
+}
+
+/// A relation of schema `consent_data` by name.
+pub fn relation(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: syscache look-ups by valid C strings.
+    let oid = unsafe {
+        let schema = pg_sys::get_namespace_oid(c"consent_data".as_ptr(), true);
+        if schema == pg_sys::InvalidOid { schema } else { pg_sys::get_relname_relid(name.as_ptr(), schema) }
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// A contact's key, in the type of the tables.
+#[derive(Debug, Clone, Copy)]
+pub enum Key<'a> {
+    Int(i64),
+    Uuid([u8; 16]),
+    Text(&'a str),
+}
+
+impl Key<'_> {
+    fn datum(&self) -> Option<(pg_sys::Datum, pg_sys::Oid)> {
+        match self {
+            Key::Int(n) => n.into_datum().map(|d| (d, pg_sys::Oid::from(pg_sys::F_INT8EQ))),
+            Key::Uuid(b) => {
+                pgrx::Uuid::from_bytes(*b).into_datum().map(|d| (d, pg_sys::Oid::from(pg_sys::F_UUID_EQ)))
+            }
+            Key::Text(s) => s.into_datum().map(|d| (d, pg_sys::Oid::from(pg_sys::F_TEXTEQ))),
+        }
+    }
+}
+
+/// A table with a `state` column, and the unique index on its one-column key.
+#[derive(Debug, Clone, Copy)]
+pub struct StateTable {
+    pub table: pg_sys::Oid,
+    pub index: pg_sys::Oid,
+    pub state_column: i16,
+}
+
+impl StateTable {
+    pub fn find(table: &CStr, index: &CStr) -> Option<StateTable> {
+        let (table, index) = (relation(table)?, relation(index)?);
+        // SAFETY: a syscache look-up; a missing column gives 0.
+        let state_column = unsafe { pg_sys::get_attnum(table, c"state".as_ptr()) };
+        (state_column > 0).then_some(StateTable { table, index, state_column })
+    }
+
+    /// Hands the state stored under `key`, as the current snapshot sees it, to `read`.
+    ///
+    /// Reads the index directly, at a third of the cost of a prepared query. It checks neither privileges nor row
+    /// security: the gate is deliberately a guard that answers callers who may not read the tables.
+    pub fn look_up<R>(&self, key: Key<'_>, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let (datum, equals) = key.datum()?;
+        // SAFETY: opened relations, scan, slot and scan key live until they are closed below; an error in between
+        // aborts the (sub)transaction, whose resource owner releases them. The tuple's bytes are read before the
+        // slot is dropped. An active snapshot exists whenever SQL calls a function.
+        unsafe {
+            let share = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+            let heap = pg_sys::table_open(self.table, share);
+            let index = pg_sys::index_open(self.index, share);
+            let slot = pg_sys::table_slot_create(heap, std::ptr::null_mut());
+            let scan = pg_sys::index_beginscan(heap, index, pg_sys::GetActiveSnapshot(), 1, 0);
+            let mut wanted = pg_sys::ScanKeyData::default();
+            pg_sys::ScanKeyInit(&mut wanted, 1, pg_sys::BTEqualStrategyNumber as u16, equals, datum);
+            pg_sys::index_rescan(scan, &mut wanted, 1, std::ptr::null_mut(), 0);
+            let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
+            let mut result = None;
+            if found {
+                pg_sys::slot_getsomeattrs_int(slot, self.state_column.into());
+                let column = self.state_column as usize - 1;
+                let null = *(*slot).tts_isnull.add(column);
+                let bytes = <&[u8]>::from_datum(*(*slot).tts_values.add(column), null);
+                result = bytes.map(read);
+            }
+            pg_sys::index_endscan(scan);
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+            pg_sys::index_close(index, share);
+            pg_sys::table_close(heap, share);
+            result
+        }
+    }
+}
+
+/// What a function keeps between the calls of one statement; `None` on the first call.
+///
+/// Each SQL function must use one type for it only, and drop the borrow before it returns.
+pub fn kept<'a, T: 'static>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'a mut Option<T>> {
+    // SAFETY: fcinfo comes from the function manager and is valid during the call. fn_extra is ours alone; it is
+    // set only here, to a value of T that lives as long as fn_mcxt, which outlives the calls through this flinfo.
+    unsafe {
+        let flinfo = fcinfo.as_ref()?.flinfo.as_mut()?;
+        if flinfo.fn_extra.is_null() {
+            let slot: *mut Option<T> = PgMemoryContexts::For(flinfo.fn_mcxt).leak_and_drop_on_delete(None);
+            flinfo.fn_extra = slot.cast();
+        }
+        flinfo.fn_extra.cast::<Option<T>>().as_mut()
+    }
+}
+
+/// Runs `read` as the owner of `relation` and with a snapshot of this very moment.
+///
+/// The newest snapshot, because what is cached must not be older than its invalidation: inside REPEATABLE READ an
+/// old snapshot would put old rules into a cache that outlives the transaction. The owner, because those who may
+/// only ask can't read the tables.
+pub fn as_owner_now<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
+    // SAFETY: plain setters and getters of backend state. If `read` raises, transaction or subtransaction abort
+    // restores the user and pops the snapshot, as for any C function that does the same.
+    unsafe {
+        let heap = pg_sys::table_open(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+        let owner = (*(*heap).rd_rel).relowner;
+        pg_sys::table_close(heap, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        pg_sys::SetUserIdAndSecContext(owner, context | restricted as i32);
+        pg_sys::InvalidateCatalogSnapshot();
+        pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(relation));
+        let result = read();
+        pg_sys::PopActiveSnapshot();
+        pg_sys::SetUserIdAndSecContext(user, context);
+        result
+    }
+}
+
+/// Whether the current user has the privileges of `role`. A role that does not exist is nobody's.
+pub fn has_role(role: &str) -> bool {
+    let Ok(name) = CString::new(role) else { return false };
+    // SAFETY: syscache look-ups.
+    unsafe {
+        let role = pg_sys::get_role_oid(name.as_ptr(), true);
+        pg_sys::superuser() || role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(pg_sys::GetUserId(), role)
+    }
+}
+
+/// The start of the current statement, in PostgreSQL's microseconds.
+pub fn statement_timestamp() -> i64 {
+    // SAFETY: reads backend state.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
+
+pub fn data_directory() -> PathBuf {
+    // SAFETY: DataDir is set before any backend runs and never changed.
+    let dir = unsafe { CStr::from_ptr(pg_sys::DataDir) };
+    PathBuf::from(dir.to_string_lossy().into_owned())
+}
+
+/// Random bytes for a key.
+pub fn random_key() -> Result<[u8; 32], Error> {
+    let mut key = [0; 32];
+    // SAFETY: writes exactly the buffer's length.
+    let filled = unsafe { pg_sys::pg_strong_random(key.as_mut_ptr().cast(), key.len()) };
+    if filled { Ok(key) } else { Err(Error::Key("not to be had: the system gives no random bytes")) }
+}
+
+/// Text as a C string in the caller's memory context, for output functions.
+pub fn c_string<'a>(text: &str) -> &'a CStr {
+    let mut buffer = pgrx::StringInfo::new();
+    buffer.push_str(text);
+    // SAFETY: the buffer was made here and belongs to the current memory context.
+    unsafe { buffer.leak_cstr() }
+}
+
+
+/// One row of [`rows`].
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    description: pg_sys::TupleDesc,
+}
+
+impl Row {
+    /// The value of a column (from 1), owned; `None` for SQL NULL.
+    pub fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+        let mut null = false;
+        // SAFETY: tuple and description belong to the result that `rows` keeps until all are visited; the query
+        // casts each column to the type it is read as.
+        unsafe {
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.description, column, &mut null);
+            T::from_datum(datum, null)
+        }
+    }
+}
+
+/// Visits the rows of a query under the active snapshot.
+///
+/// Not through `Spi`, which takes the transaction's snapshot as soon as the transaction has written.
+pub fn rows(sql: &str, mut visit: impl FnMut(&Row)) -> Result<(), Error> {
+    let failed = |what: &str| Error::Configuration(what.to_owned());
+    let sql = CString::new(sql).map_err(|_| failed("malformed query"))?;
+    // SAFETY: connect, execute, read, finish in order; an error in between aborts the (sub)transaction, which
+    // closes the connection. SPI_tuptable is valid until SPI_finish.
+    unsafe {
+        if pg_sys::SPI_connect() != pg_sys::SPI_OK_CONNECT as i32 {
+            return Err(failed("SPI_connect"));
+        }
+        let status = pg_sys::SPI_execute(sql.as_ptr(), true, 0);
+        if status == pg_sys::SPI_OK_SELECT as i32 {
+            if let Some(table) = pg_sys::SPI_tuptable.as_ref() {
+                for n in 0..table.numvals as usize {
+                    visit(&Row { tuple: *table.vals.add(n), description: table.tupdesc });
+                }
+            }
+        }
+        pg_sys::SPI_finish();
+        if status == pg_sys::SPI_OK_SELECT as i32 { Ok(()) } else { Err(failed("no result")) }
+    }
+}

@@ -1,0 +1,212 @@
+//! What holds for every contact and every question.
+
+use super::*;
+use crate::retention::assess;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use std::cell::Cell;
+
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn switches() -> impl Strategy<Value = Vec<(String, bool)>> {
+    let all: Vec<String> = builtin().iter().flat_map(|p| p.switches.iter().map(|s| s.id.clone())).collect();
+    vec((select(all), any::<bool>()), 0..4)
+}
+
+/// From 2021 to 2032: during the facts, or long after.
+fn asked_at() -> impl Strategy<Value = Instant> {
+    prop_oneof![
+        random::instant(),
+        random::instant().prop_map(|t| Instant(t.0 + 6 * 365 * 86_400_000)),
+        Just(t("2026-12-31")),
+    ]
+}
+
+fn form() -> impl Strategy<Value = Form> {
+    let good = any::<(bool, bool)>().prop_map(|(ongoing_contract_related, profession_related)| Form {
+        ongoing_contract_related,
+        profession_related,
+        ..Form::default()
+    });
+    let any_form = (select(Unsubscribe::ALL), option::of(select(Promotional::ALL)), any::<[bool; 7]>())
+        .prop_map(|(unsubscribe, promotional, b)| Form {
+            unsubscribe,
+            promotional,
+            identity: b[0],
+            postal_address: b[1],
+            misleading_subject: b[2],
+            promotional_first: b[3],
+            automated: b[4],
+            ongoing_contract_related: b[5],
+            profession_related: b[6],
+        });
+    prop_oneof![3 => good, 1 => any_form]
+}
+
+fn question_of(natures: &'static [Nature], channels: &'static [Channel]) -> impl Strategy<Value = Ask> {
+    let what = (select(natures), select(channels), form());
+    let about = (select(vec![0, SHOES, BOOTS, SOCKS, WINE]), option::weighted(0.3, select(Sector::ALL)));
+    (asked_at(), what, about, any::<[bool; 3]>(), switches()).prop_map(
+        |(at, what, about, sender, decisions)| {
+            let mut ask = Ask { at, ..ask(what.0) }.on(what.1).about(about.0).form(|f| *f = what.2);
+            ask.target.sector = about.1;
+            (ask.sender.charity, ask.sender.political_party, ask.sender.pension_authorised) =
+                (sender[0], sender[1], sender[2]);
+            decisions.iter().fold(ask, |ask, (switch, permissive)| ask.decided(switch, *permissive))
+        },
+    )
+}
+
+/// The state of somebody who may well be written to.
+fn customer() -> impl Strategy<Value = State> {
+    let facts = (vec(random::helpful(), 1..5), option::weighted(0.3, random::anything()));
+    (facts, random::profile()).prop_map(|((mut facts, other), profile)| {
+        facts.extend(other);
+        random::fold(Some(profile), &facts)
+    })
+}
+
+/// Contacts of all sorts, half of them such as may be written to.
+fn contact() -> impl Strategy<Value = State> {
+    prop_oneof![random::state(), customer()]
+}
+
+fn question() -> impl Strategy<Value = Ask> {
+    question_of(Nature::ALL, Channel::ALL)
+}
+
+/// Something that can only take permission away.
+fn restriction() -> impl Strategy<Value = Fact> {
+    use EventKind::*;
+    let kinds = select(vec![OptOut, Objection, ErasureRequest, OptInRefused, RegisterListed]);
+    (kinds, random::fact()).prop_map(|(kind, fact)| Fact { kind, ..fact })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_boolean_path_never_says_otherwise_than_the_explained_one(state in contact(), ask in question()) {
+        let (bytes, question) = (state.encode(), ask.question());
+        prop_assert_eq!(allows(&bytes, &question), decide(&bytes, &question, None).is_ok());
+    }
+
+    #[test]
+    fn nothing_a_contact_did_makes_a_decision_panic(state in contact(), ask in question()) {
+        let (bytes, question) = (state.encode(), ask.question());
+        let log = ContactLog { call_attempts: vec![ask.at; 5] };
+        let _ = decide(&bytes, &question, Some(&log)).is_ok();
+        let _ = assess(&bytes, &question).is_ok();
+        let answer = explain(Some(&bytes), &question, Some(&log));
+        prop_assert_eq!(answer.allowed, answer.reason.is_none());
+        prop_assert_eq!(answer.allowed, answer.basis.is_some());
+        prop_assert!(!answer.allowed || answer.rule.is_some() && answer.citation.is_some());
+    }
+
+    #[test]
+    fn a_refusal_never_turns_a_no_into_a_yes(state in contact(), ask in question(), refusal in restriction()) {
+        let question = ask.question();
+        let before = allows(&state.encode(), &question);
+        let mut after = state;
+        after.merge(&State::of_fact(&refusal));
+        prop_assert!(before || !allows(&after.encode(), &question));
+    }
+
+    #[test]
+    fn whoever_refused_last_is_never_advertised_to(state in contact(), ask in question(), objects in any::<bool>()) {
+        let contact = Contact(state);
+        let last = Fact { at: ask.at, recorded_at: ask.at, ..if objects { objection("2026-01-01") } else { opt_out("2026-01-01") } };
+        let question = ask.question();
+        if let Ok(allowed) = decide(&contact.fact(last).bytes(), &question, None) {
+            prop_assert!(matches!(allowed.rule.then, crate::pack::Requirement::Service(_)), "{}", allowed.rule.id);
+        }
+    }
+
+    #[test]
+    fn without_a_fact_from_the_person_no_email_is_sent(profile in random::profile(), ask in question_of(Nature::ALL, &[Channel::Email, Channel::Sms])) {
+        // Companies aside, whom no country's law gives to silence.
+        let individual = Profile { subscriber: Subscriber::Individual, ..profile };
+        let question = ask.question();
+        if let Ok(allowed) = decide(&State::of_profile(individual).encode(), &question, None) {
+            prop_assert!(matches!(allowed.rule.then, crate::pack::Requirement::Service(_)), "{}", allowed.rule.id);
+        }
+    }
+
+    #[test]
+    fn a_question_survives_storage(ask in question()) {
+        let question = ask.question();
+        let bytes = question.encode();
+        prop_assert_eq!(Question::digest_of(&bytes).map(|d| d.to_vec()), Some(bytes[..16].to_vec()));
+        prop_assert_eq!(Question::decode(&bytes).unwrap(), question);
+    }
+
+    #[test]
+    fn bytes_that_are_no_question_are_refused(bytes in vec(any::<u8>(), 0..300)) {
+        prop_assert!(Question::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_changed_question_is_refused(ask in question(), place in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let mut bytes = ask.question().encode();
+        let i = place.index(bytes.len());
+        bytes[i] ^= 1 << bit;
+        prop_assert!(Question::decode(&bytes).is_err());
+        prop_assert!(Question::decode(&bytes[..i]).is_err());
+    }
+}
+
+/// Asks many random contacts and checks what `check` says of those allowed until some instant; at least
+/// `enough` of them, so that the property is not true for want of cases.
+fn for_each_end(enough: u32, check: impl Fn(&[u8], &Ask, Instant) -> Result<(), TestCaseError>) {
+    let seen = Cell::new(0);
+    let written = question_of(
+        &Nature::ALL[Nature::Marketing as usize..],
+        &[Channel::Email, Channel::Sms, Channel::Post],
+    );
+    let config = ProptestConfig { cases: 2000, ..config() };
+    let outcome = TestRunner::new(config).run(&(customer(), written), |(state, ask)| {
+        // Too early a question has no end to check; nor has a service message.
+        let ask = Ask { at: ask.at.max(state.horizon), ..ask };
+        let (bytes, question) = (state.encode(), ask.question());
+        match valid_until(&bytes, &question) {
+            Some(end) if allows(&bytes, &question) => {
+                seen.set(seen.get() + 1);
+                check(&bytes, &ask, end)
+            }
+            _ => Ok(()),
+        }
+    });
+    outcome.unwrap();
+    assert!(seen.get() >= enough, "only {} cases", seen.get());
+}
+
+#[test]
+fn a_yes_lasts_until_it_said_and_not_a_second_longer() {
+    for_each_end(100, |bytes, ask, end| {
+        let at = |t| allows(bytes, &Ask { at: t, ..ask.clone() }.question());
+        prop_assert!(end > ask.at);
+        prop_assert!(!at(end));
+        prop_assert!(!at(Instant(end.0 + 1000)));
+        prop_assert!(at(Instant(end.0 - 1000).max(ask.at)));
+        prop_assert!(at(Instant(ask.at.0 + (end.0 - ask.at.0) / 2)));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_question_asked_later_needs_no_new_rules() {
+    // A prepared question carries the rules of the days to come: asked again, it answers as a fresh one.
+    for_each_end(100, |bytes, ask, end| {
+        let prepared = ask.question();
+        for t in [end, Instant(end.0 - 1000).max(ask.at), Instant(end.0 + 400 * 86_400_000)] {
+            let fresh = Ask { at: t, ..ask.clone() }.question();
+            prop_assert_eq!(allows(bytes, &Question { at: t, ..prepared.clone() }), allows(bytes, &fresh));
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,89 @@
+-- The two types: what is known of a contact, and what is asked. Both are opaque varlena; C functions are bound here
+-- by name. Nothing is for PUBLIC: sql/11_grants.sql revokes and grants.
+
+CREATE TYPE consent.state;
+CREATE TYPE consent.compiled_question;
+
+CREATE FUNCTION consent.state_in(cstring) RETURNS consent.state
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_in_wrapper';
+CREATE FUNCTION consent.state_out(consent.state) RETURNS cstring
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_out_wrapper';
+CREATE FUNCTION consent.question_in(cstring) RETURNS consent.compiled_question
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'question_in_wrapper';
+CREATE FUNCTION consent.question_out(consent.compiled_question) RETURNS cstring
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'question_out_wrapper';
+
+-- STORAGE main: a state stays in its row (it is capped at 1.9 kB) and is not compressed, which costs six times a read.
+CREATE TYPE consent.state (
+    INPUT = consent.state_in,
+    OUTPUT = consent.state_out,
+    INTERNALLENGTH = VARIABLE,
+    ALIGNMENT = int4,
+    STORAGE = main
+);
+CREATE TYPE consent.compiled_question (
+    INPUT = consent.question_in,
+    OUTPUT = consent.question_out,
+    INTERNALLENGTH = VARIABLE,
+    ALIGNMENT = int4,
+    STORAGE = extended
+);
+
+CREATE FUNCTION consent._allows(consent.state, consent.compiled_question) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5 AS 'MODULE_PATHNAME', '_allows_wrapper';
+
+CREATE OPERATOR consent.@@ (
+    FUNCTION = consent._allows,
+    LEFTARG = consent.state,
+    RIGHTARG = consent.compiled_question,
+    RESTRICT = pg_catalog.contsel,
+    JOIN = pg_catalog.contjoinsel
+);
+
+CREATE FUNCTION consent._merge(consent.state, consent.state) RETURNS consent.state
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_merge_wrapper';
+
+CREATE AGGREGATE consent.fold(consent.state) (
+    SFUNC = consent._merge,
+    STYPE = consent.state,
+    COMBINEFUNC = consent._merge,
+    PARALLEL = safe
+);
+
+CREATE FUNCTION consent._cap(consent.state) RETURNS consent.state
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_cap_wrapper';
+CREATE FUNCTION consent._overflows(consent.state) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_overflows_wrapper';
+CREATE FUNCTION consent._dirty() RETURNS consent.state
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_dirty_wrapper';
+CREATE FUNCTION consent._state_bytes(consent.state) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_state_bytes_wrapper';
+CREATE FUNCTION consent._question_bytes(consent.compiled_question) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_question_bytes_wrapper';
+CREATE FUNCTION consent.state_json(state consent.state) RETURNS jsonb
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_json_wrapper';
+
+-- Two encodings of one state are equal byte by byte: lists are sorted, and there is one way to write each value.
+CREATE FUNCTION consent._same(a consent.state, b consent.state) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN consent._state_bytes(a) OPERATOR(pg_catalog.=) consent._state_bytes(b);
+
+COMMENT ON TYPE consent.state IS
+    'Everything known of one contact that a decision can depend on, merged and compact. Auditors see all of it (state_json), others its version and size.';
+COMMENT ON TYPE consent.compiled_question IS
+    'Everything a decision needs besides the contact: the message, the sender, the time, the similar categories and the rules. Made by consent.question().';
+COMMENT ON FUNCTION consent.state_in(cstring) IS 'Input of type consent.state; refuses what is not a state of this version.';
+COMMENT ON FUNCTION consent.state_out(consent.state) IS 'Output of type consent.state; complete for auditors, the batch and administrators only.';
+COMMENT ON FUNCTION consent.question_in(cstring) IS 'Input of type consent.compiled_question; administrators only, because a forged question could say yes.';
+COMMENT ON FUNCTION consent.question_out(consent.compiled_question) IS 'Output of type consent.compiled_question.';
+COMMENT ON FUNCTION consent._allows(consent.state, consent.compiled_question) IS 'Implements state @@ question. Pure: reads no table; NULL or broken operands deny.';
+COMMENT ON OPERATOR consent.@@ (consent.state, consent.compiled_question) IS 'May the message asked about be sent to the contact with this state?';
+COMMENT ON FUNCTION consent._merge(consent.state, consent.state) IS 'Joins two states; commutative, associative, idempotent.';
+COMMENT ON AGGREGATE consent.fold(consent.state) IS 'The state that all facts of a contact leave together.';
+COMMENT ON FUNCTION consent._cap(consent.state) IS 'The state as stored: without relationships where it would leave its row.';
+COMMENT ON FUNCTION consent._overflows(consent.state) IS 'Whether the relationships are in the side table.';
+COMMENT ON FUNCTION consent._dirty() IS 'A state that denies until the contact is refolded.';
+COMMENT ON FUNCTION consent._state_bytes(consent.state) IS 'The stored form, for the batch.';
+COMMENT ON FUNCTION consent._question_bytes(consent.compiled_question) IS 'The stored form, for the batch.';
+COMMENT ON FUNCTION consent._same(consent.state, consent.state) IS 'Whether two states say the same.';
+COMMENT ON FUNCTION consent.state_json(consent.state) IS 'The whole state as JSON, for auditors.';

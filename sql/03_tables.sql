@@ -1,0 +1,327 @@
+-- The data. Ordinary tables made by setup(), not members of the extension: DROP EXTENSION must not take the ledger
+-- with it, and a dump must contain it. The ledger uses built-in types only.
+
+CREATE FUNCTION consent._codes(list text) RETURNS text[]
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_codes_wrapper';
+COMMENT ON FUNCTION consent._codes(text) IS 'The codes of a list: nature, channel, sector, event_kind, reason, basis.';
+
+CREATE PROCEDURE consent._create_tables(key_type text)
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp
+AS $procedure$
+DECLARE
+    -- C collation: the gate searches the index itself, byte by byte.
+    key_column text := CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END;
+    -- Written out, not called: the tables must outlive the extension.
+    natures text := quote_literal(consent._codes('nature'));
+    channels text := quote_literal(consent._codes('channel'));
+    sectors text := quote_literal(consent._codes('sector'));
+    event_kinds text := quote_literal(consent._codes('event_kind'));
+BEGIN
+    CREATE SCHEMA IF NOT EXISTS consent_data;
+
+    -- Configuration ---------------------------------------------------------------------------------------------
+
+    CREATE TABLE IF NOT EXISTS consent_data.setting (
+        one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+        key_type text NOT NULL CHECK (key_type IN ('bigint', 'uuid', 'text')),
+        marketing_off boolean NOT NULL DEFAULT false,
+        similarity_version integer NOT NULL DEFAULT 0,
+        similarity_threshold double precision NOT NULL DEFAULT 0.5 CHECK (similarity_threshold BETWEEN 0 AND 1)
+    );
+    COMMENT ON TABLE consent_data.setting IS 'One row: the type of the contacts'' keys, the kill switch (marketing_off denies all marketing at once), and the similarity version and threshold in use.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.sender (
+        sender_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text NOT NULL UNIQUE CHECK (name <> ''),
+        country text CHECK (country ~ '^[A-Z]{2}$'),
+        charity boolean NOT NULL DEFAULT false,
+        political_party boolean NOT NULL DEFAULT false,
+        pension_authorised boolean NOT NULL DEFAULT false,
+        breadth text NOT NULL DEFAULT 'general' CHECK (breadth IN ('specialist', 'general', 'supermarket')),
+        is_default boolean NOT NULL DEFAULT false
+    );
+    CREATE UNIQUE INDEX IF NOT EXISTS sender_default ON consent_data.sender (is_default) WHERE is_default;
+    COMMENT ON TABLE consent_data.sender IS 'The legal entities that send. Consent and customers of one are not those of another; brands of one entity share a row.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.message_kind (
+        name text PRIMARY KEY CHECK (name <> ''),
+        nature text NOT NULL CHECK (nature = ANY (%s::text[])),
+        channel text NOT NULL DEFAULT 'email' CHECK (channel = ANY (%s::text[])),
+        form jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(form) = 'object'),
+        description text
+    )$ddl$, natures, channels);
+    COMMENT ON TABLE consent_data.message_kind IS 'The kinds of message that are sent, each with its nature by content (not by label), its usual channel, and what it carries (form: unsubscribe, identity, promotional...).';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.category (
+        category_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text NOT NULL UNIQUE CHECK (name <> ''),
+        parent_id integer REFERENCES consent_data.category,
+        sector text CHECK (sector = ANY (%s::text[])),
+        sensitive boolean NOT NULL DEFAULT false
+    )$ddl$, sectors);
+    CREATE INDEX IF NOT EXISTS category_parent_id ON consent_data.category (parent_id);
+    COMMENT ON TABLE consent_data.category IS 'Product categories, a tree. Never deleted, ids never reused: an old opt-out must keep its meaning.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.category_parent (
+        category_id integer NOT NULL REFERENCES consent_data.category,
+        parent_id integer NOT NULL REFERENCES consent_data.category,
+        PRIMARY KEY (category_id, parent_id)
+    );
+    COMMENT ON TABLE consent_data.category_parent IS 'Every parent a category has or ever had: an opt-out covers the subtree of then and of now.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.similarity (
+        version integer NOT NULL,
+        sender_id integer NOT NULL REFERENCES consent_data.sender,
+        category_a integer NOT NULL,
+        category_b integer NOT NULL,
+        score double precision NOT NULL CHECK (score BETWEEN 0 AND 1),
+        common_ancestor integer,
+        wu_palmer double precision NOT NULL,
+        buyers_a bigint NOT NULL,
+        buyers_b bigint NOT NULL,
+        buyers_both bigint NOT NULL,
+        buyers_all bigint NOT NULL,
+        expected_both double precision NOT NULL,
+        npmi double precision NOT NULL,
+        llr double precision NOT NULL,
+        evidence boolean NOT NULL,
+        threshold double precision NOT NULL,
+        PRIMARY KEY (version, sender_id, category_a, category_b),
+        CHECK (category_a < category_b)
+    );
+    COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8).';
+
+    CREATE TABLE IF NOT EXISTS consent_data.similarity_override (
+        sender_id integer REFERENCES consent_data.sender,
+        category_a integer NOT NULL REFERENCES consent_data.category,
+        category_b integer NOT NULL REFERENCES consent_data.category,
+        is_similar boolean NOT NULL,
+        decided_by text NOT NULL DEFAULT session_user,
+        decided_at timestamptz NOT NULL DEFAULT now(),
+        reason text NOT NULL CHECK (reason <> ''),
+        UNIQUE NULLS NOT DISTINCT (sender_id, category_a, category_b)
+    );
+    COMMENT ON TABLE consent_data.similarity_override IS 'A person''s word on a pair of categories; wins over every score, in both directions. No sender: for all.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.policy_decision (
+        policy_decision_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        switch text NOT NULL,
+        permissive boolean NOT NULL,
+        decided_by text NOT NULL CHECK (decided_by <> ''),
+        decided_on date NOT NULL DEFAULT current_date,
+        reason text NOT NULL CHECK (reason <> ''),
+        document text NOT NULL DEFAULT '',
+        revoked_at timestamptz
+    );
+    CREATE UNIQUE INDEX IF NOT EXISTS policy_decision_in_force ON consent_data.policy_decision (switch) WHERE revoked_at IS NULL;
+    COMMENT ON TABLE consent_data.policy_decision IS 'The operator''s decisions on contested points of law: who, when, why, and the document. Shown in every answer that rests on one.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.key_generation (
+        generation integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        fingerprint bytea NOT NULL UNIQUE,
+        created_at timestamptz NOT NULL DEFAULT now()
+    );
+    COMMENT ON TABLE consent_data.key_generation IS 'Fingerprints of the address keys; the keys themselves are in a file of the server. A missing or wrong key denies all marketing.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.binding (
+        binding_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        kind text NOT NULL CHECK (kind IN ('contacts', 'purchases', 'engagement')),
+        view text NOT NULL,
+        sender_id integer REFERENCES consent_data.sender,
+        columns text[] NOT NULL,
+        bound_at timestamptz NOT NULL DEFAULT now(),
+        UNIQUE (kind, view)
+    );
+    COMMENT ON TABLE consent_data.binding IS 'The views through which the CRM''s own rows are seen.';
+
+    -- Facts -----------------------------------------------------------------------------------------------------
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.event (
+        event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        contact_id %s,
+        kind text NOT NULL CHECK (kind = ANY (%s::text[])),
+        at timestamptz NOT NULL,
+        recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        sender_id integer NOT NULL REFERENCES consent_data.sender,
+        channels text[],
+        category_id integer REFERENCES consent_data.category,
+        opt_out_offered text CHECK (opt_out_offered IN ('yes', 'no', 'unknown')),
+        refused boolean NOT NULL DEFAULT false,
+        from_person boolean NOT NULL DEFAULT true,
+        purposes text[],
+        detail jsonb CHECK (jsonb_typeof(detail) = 'object'),
+        evidence jsonb CHECK (jsonb_typeof(evidence) = 'object'),
+        address_hash bytea,
+        reason text,
+        recorded_by text NOT NULL DEFAULT session_user,
+        CHECK (contact_id IS NOT NULL OR address_hash IS NOT NULL),
+        CHECK (at <= recorded_at + interval '1 minute')
+    )$ddl$, key_column, event_kinds);
+    CREATE INDEX IF NOT EXISTS event_contact ON consent_data.event (contact_id);
+    CREATE INDEX IF NOT EXISTS event_recorded ON consent_data.event (recorded_at);
+    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence. Append-only; a correction is a further event.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.address (
+        address_hash bytea PRIMARY KEY,
+        channel_group text NOT NULL CHECK (channel_group IN ('email', 'phone', 'post')),
+        touched_at timestamptz NOT NULL DEFAULT now()
+    );
+    COMMENT ON TABLE consent_data.address IS 'Addresses by keyed hash. Its row is the lock between an opt-out and a new contact with the same address.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.address_event (
+        address_hash bytea NOT NULL REFERENCES consent_data.address,
+        event_id bigint NOT NULL REFERENCES consent_data.event,
+        PRIMARY KEY (address_hash, event_id)
+    );
+    COMMENT ON TABLE consent_data.address_event IS 'Refusals and register entries by the addresses they reach: every contact who has or gets one of them is bound.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.contact_address (
+        contact_id %s NOT NULL,
+        channel_group text NOT NULL CHECK (channel_group IN ('email', 'phone', 'post')),
+        address_hash bytea NOT NULL,
+        since timestamptz,
+        PRIMARY KEY (contact_id, channel_group)
+    )$ddl$, key_column);
+    CREATE INDEX IF NOT EXISTS contact_address_hash ON consent_data.contact_address (address_hash);
+    COMMENT ON TABLE consent_data.contact_address IS 'The address each contact has now, by keyed hash. since: from when on, if it changed after the contact was first seen.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.contact_state (
+        contact_id %s PRIMARY KEY,
+        rev bigint NOT NULL DEFAULT 1
+    ) WITH (fillfactor = 80)$ddl$, key_column);
+    ALTER TABLE consent_data.contact_state ADD COLUMN IF NOT EXISTS state consent.state;
+    COMMENT ON TABLE consent_data.contact_state IS 'The merge of each contact''s facts. Derived: consent-batch refold rebuilds it from the ledger and the CRM.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.contact_overflow (contact_id %s PRIMARY KEY)$ddl$, key_column);
+    ALTER TABLE consent_data.contact_overflow ADD COLUMN IF NOT EXISTS state consent.state;
+    COMMENT ON TABLE consent_data.contact_overflow IS 'Full states of the few contacts whose relationships do not fit into contact_state; read by key.';
+
+    -- Outputs ---------------------------------------------------------------------------------------------------
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.outbox (
+        outbox_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        contact_id %s,
+        event_id bigint NOT NULL,
+        kind text NOT NULL DEFAULT 'opt_out_confirmation',
+        queued_at timestamptz NOT NULL DEFAULT now(),
+        sent_at timestamptz
+    )$ddl$, key_column);
+    COMMENT ON TABLE consent_data.outbox IS 'Confirmations owed to people who refused; listen on channel consent_outbox.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.contact_similar (
+        version integer NOT NULL,
+        sender_id integer NOT NULL,
+        contact_id %s NOT NULL,
+        category_id integer NOT NULL,
+        score double precision NOT NULL,
+        rests_on integer NOT NULL,
+        PRIMARY KEY (version, sender_id, contact_id, category_id)
+    )$ddl$, key_column);
+    COMMENT ON TABLE consent_data.contact_similar IS 'Per contact the categories similar to what was bought, with the score and the purchase each rests on; for ranking and for people. The decision itself uses consent_data.similarity.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.retention_action (
+        retention_action_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        run_id bigint NOT NULL,
+        contact_id %s NOT NULL,
+        sender_id integer NOT NULL,
+        stage text NOT NULL CHECK (stage IN ('warning', 'renewal', 'expired')),
+        rule text NOT NULL,
+        since timestamptz NOT NULL,
+        ends_at timestamptz NOT NULL,
+        acted_at timestamptz NOT NULL DEFAULT now(),
+        UNIQUE (contact_id, sender_id, stage, ends_at)
+    )$ddl$, key_column);
+    COMMENT ON TABLE consent_data.retention_action IS 'Which contact entered which retention stage, by which rule, resting on which last action. One row a stage: a rerun adds none.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.audit_question (
+        message_kind text NOT NULL REFERENCES consent_data.message_kind,
+        product_category text REFERENCES consent_data.category (name) ON UPDATE CASCADE,
+        UNIQUE NULLS NOT DISTINCT (message_kind, product_category)
+    );
+    COMMENT ON TABLE consent_data.audit_question IS 'The messages whose permissions the audit views count.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.run (
+        run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        step text NOT NULL,
+        started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        finished_at timestamptz,
+        outcome text,
+        figures jsonb NOT NULL DEFAULT '{}'
+    );
+    COMMENT ON TABLE consent_data.run IS 'What the batch did, with its figures.';
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._create_tables(text) IS 'Makes the tables of consent_data that are not there yet.';
+
+-- Triggers: configuration is read again, a category keeps its old parents, the ledger only grows.
+
+CREATE FUNCTION consent._configuration_changed() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM consent._invalidate_configuration();
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION consent._configuration_changed() IS 'Trigger: makes every session read the configuration again.';
+
+CREATE FUNCTION consent._remember_parent() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO consent_data.category_parent (category_id, parent_id)
+    SELECT NEW.category_id, NEW.parent_id WHERE NEW.parent_id IS NOT NULL
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION consent._remember_parent() IS 'Trigger: records every parent a category ever has.';
+
+CREATE FUNCTION consent._refuse_change() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege',
+              DETAIL = CASE TG_TABLE_NAME
+                  WHEN 'event' THEN 'The ledger is append-only: it is the proof of every decision.'
+                  ELSE 'Category ids keep their meaning for ever: an old opt-out refers to them.' END,
+              HINT = CASE TG_TABLE_NAME
+                  WHEN 'event' THEN 'Record a further event that corrects the earlier one.'
+                  ELSE 'Rename the category, or give it another parent.' END;
+END
+$$;
+COMMENT ON FUNCTION consent._refuse_change() IS 'Trigger: the ledger and the categories only grow.';
+
+CREATE PROCEDURE consent._create_triggers()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['setting', 'sender', 'message_kind', 'category', 'category_parent', 'similarity',
+                                'similarity_override', 'policy_decision', 'key_generation'] LOOP
+        EXECUTE format('CREATE OR REPLACE TRIGGER configuration_changed
+            AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON consent_data.%I
+            FOR EACH STATEMENT EXECUTE FUNCTION consent._configuration_changed()', name);
+        EXECUTE format('ALTER TABLE consent_data.%I ENABLE ALWAYS TRIGGER configuration_changed', name);
+    END LOOP;
+    CREATE OR REPLACE TRIGGER remember_parent AFTER INSERT OR UPDATE OF parent_id ON consent_data.category
+        FOR EACH ROW EXECUTE FUNCTION consent._remember_parent();
+    CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category
+        FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
+    CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON consent_data.event
+        FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
+END
+$$;
+COMMENT ON PROCEDURE consent._create_triggers() IS 'Attaches the triggers of the data tables.';

@@ -1,0 +1,287 @@
+-- Recording facts. Whatever takes permission away is in the state of every contact concerned when the transaction
+-- commits, and denies inside it.
+
+CREATE FUNCTION consent._key(contact text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE;
+BEGIN
+    key := contact;
+    RETURN key::text;
+EXCEPTION WHEN data_exception THEN
+    RAISE EXCEPTION 'the contact key is not a %', (SELECT key_type FROM consent_data.setting)
+        USING ERRCODE = 'invalid_parameter_value', HINT = 'The type of keys was chosen with consent.setup(key_type => ...).';
+END
+$$;
+COMMENT ON FUNCTION consent._key(text) IS 'A contact key in the spelling of the tables; raises for what is no key.';
+
+CREATE FUNCTION consent._sender_id(sender text) RETURNS integer
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id integer := (SELECT s.sender_id FROM consent_data.sender s
+                    WHERE CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END);
+BEGIN
+    IF id IS NULL THEN
+        RAISE EXCEPTION '%', CASE WHEN sender IS NULL THEN 'no sender is the default' ELSE format('sender `%s` is not known', sender) END
+            USING ERRCODE = 'undefined_object', HINT = 'The known ones are in consent_data.sender.';
+    END IF;
+    RETURN id;
+END
+$$;
+COMMENT ON FUNCTION consent._sender_id(text) IS 'The number of a sender; NULL is the default sender. Raises for an unknown one.';
+
+CREATE FUNCTION consent._category_id(category text) RETURNS integer
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    id integer := (SELECT c.category_id FROM consent_data.category c WHERE c.name = category);
+BEGIN
+    IF id IS NULL AND category IS NOT NULL THEN
+        RAISE EXCEPTION 'product category `%` is not known', category
+            USING ERRCODE = 'undefined_object', HINT = 'The known ones are in consent_data.category.';
+    END IF;
+    RETURN id;
+END
+$$;
+COMMENT ON FUNCTION consent._category_id(text) IS 'The number of a category; NULL for none. Raises for an unknown one.';
+
+CREATE FUNCTION consent._contact_tag(contact text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN consent._tag(pg_catalog.sha256(pg_catalog.convert_to(contact, 'UTF8')));
+COMMENT ON FUNCTION consent._contact_tag(text) IS 'The short form of a contact key inside other contacts'' states.';
+
+CREATE FUNCTION consent._groups(kind text, channels text[]) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN kind IN ('objection', 'erasure_request') OR 'any' = ANY (channels) THEN ARRAY['email', 'phone', 'post']
+        ELSE ARRAY(SELECT DISTINCT CASE c WHEN 'email' THEN 'email' WHEN 'post' THEN 'post' ELSE 'phone' END
+                     FROM unnest(coalesce(channels, CASE WHEN kind LIKE 'register%' THEN ARRAY['sms', 'post'] ELSE ARRAY['email'] END)) c)
+    END
+$$;
+COMMENT ON FUNCTION consent._groups(text, text[]) IS 'The kinds of address that a fact on these channels reaches.';
+
+-- Merges a state into a contact's row. An upsert that overwrote would lose an opt-out under READ COMMITTED; this one
+-- merges with the newest row, which it has locked.
+CREATE FUNCTION consent._take_in(contact text, news consent.state) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    overflows boolean;
+    is_new boolean;
+BEGIN
+    INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (key, consent._cap(news))
+    ON CONFLICT (contact_id) DO UPDATE
+        SET state = consent._cap(consent._merge(coalesce(s.state, consent._dirty()), excluded.state)), rev = s.rev + 1
+    RETURNING consent._overflows(s.state), s.rev = 1 INTO overflows, is_new;
+    IF overflows THEN
+        UPDATE consent_data.contact_overflow o SET state = consent._merge(o.state, news) WHERE o.contact_id = key;
+    END IF;
+    -- Seen for the first time, or just grown too large: fetch what the CRM knows.
+    IF is_new OR overflows AND NOT FOUND THEN
+        PERFORM consent._refold_contact(contact);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION consent._take_in(text, consent.state) IS 'Merges facts into a contact''s state.';
+
+CREATE FUNCTION consent._record(
+    contact text, kind text, at timestamptz, channels text[], category text, sender text, opt_out_offered text,
+    refused boolean, from_person boolean, purposes text[], detail jsonb, evidence jsonb, address text, reason text,
+    recorded_at timestamptz)
+    RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := consent._key(contact);
+    v_at timestamptz := coalesce(at, statement_timestamp());
+    v_recorded timestamptz := coalesce(recorded_at, clock_timestamp());
+    v_sender integer := consent._sender_id(sender);
+    v_category integer := consent._category_id(category);
+    v_hash bytea;
+    v_hashes bytea[];
+    v_event bigint;
+    v_groups text[] := consent._groups(kind, channels);
+    v_binds_address boolean := kind IN ('opt_out', 'objection', 'register_listed', 'register_delisted');
+    own consent.state;
+    others consent.state;
+    r record;
+BEGIN
+    IF key IS NULL AND address IS NULL THEN
+        RAISE EXCEPTION 'neither a contact nor an address is named' USING ERRCODE = 'null_value_not_allowed',
+            HINT = 'Name the contact, or the address for somebody who is not in the CRM.';
+    END IF;
+    IF v_at > clock_timestamp() + interval '1 minute' OR v_recorded > clock_timestamp() + interval '1 minute' THEN
+        RAISE EXCEPTION 'the event is dated in the future' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give the instant at which it happened, with its time zone.';
+    END IF;
+    IF recorded_at IS NOT NULL AND NOT pg_has_role(session_user, 'consent_admin', 'member') THEN
+        RAISE EXCEPTION 'only administrators may say when an event was recorded' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Leave recorded_at out.';
+    END IF;
+    IF kind = 'opt_out' AND detail->>'scope' = 'category' AND v_category IS NULL THEN
+        RAISE EXCEPTION 'an opt-out from a category names none' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Name the category, or leave the scope out to opt out of everything.';
+    END IF;
+    IF address IS NOT NULL THEN
+        v_hash := consent.address_hash(coalesce(channels[1], 'email'), address, consent._country(contact));
+    END IF;
+    -- Also checks the codes, before anything is written.
+    own := consent.fact(kind, v_at, v_recorded, v_sender, channels, v_category, opt_out_offered, refused, from_person,
+                        purposes, detail, evidence, consent._tag(v_hash));
+
+    IF v_binds_address THEN
+        v_hashes := CASE WHEN v_hash IS NOT NULL THEN ARRAY[v_hash] ELSE ARRAY(
+            SELECT ca.address_hash FROM consent_data.contact_address ca
+             WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)) END;
+        -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them.
+        FOR r IN SELECT DISTINCT h FROM unnest(v_hashes) h ORDER BY h LOOP
+            PERFORM consent._touch_address(r.h, v_groups[1]);
+        END LOOP;
+    END IF;
+
+    INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id,
+        opt_out_offered, refused, from_person, purposes, detail, evidence, address_hash, reason)
+    VALUES (key, kind, v_at, v_recorded, v_sender, channels, v_category, opt_out_offered, coalesce(refused, false),
+        coalesce(from_person, true), purposes, detail, evidence, v_hash, reason)
+    RETURNING event_id INTO v_event;
+    INSERT INTO consent_data.address_event (address_hash, event_id)
+    SELECT DISTINCT h, v_event FROM unnest(v_hashes) h;
+
+    IF key IS NOT NULL AND NOT v_binds_address THEN
+        PERFORM consent._take_in(contact, own);
+    ELSE
+        -- The contact and all who share the address, in the order of their keys.
+        FOR r IN SELECT c.contact_id, c.contact_id IS NOT DISTINCT FROM key OR key IS NULL OR kind LIKE 'register%' AS is_own
+                   FROM (SELECT key AS contact_id WHERE key IS NOT NULL
+                         UNION
+                         SELECT ca.contact_id FROM consent_data.contact_address ca WHERE ca.address_hash = ANY (v_hashes)) c
+                  ORDER BY c.contact_id LOOP
+            IF NOT r.is_own AND others IS NULL THEN
+                others := consent.fact(kind, v_at, v_recorded, v_sender, channels, v_category, detail => detail,
+                                       other_contact_tag => consent._contact_tag(contact));
+            END IF;
+            PERFORM consent._take_in(r.contact_id::text, CASE WHEN r.is_own THEN own ELSE others END);
+        END LOOP;
+    END IF;
+
+    IF kind IN ('opt_out', 'objection') AND detail->>'via' IS DISTINCT FROM 'system' THEN
+        INSERT INTO consent_data.outbox (contact_id, event_id) VALUES (key, v_event);
+        PERFORM pg_notify('consent_outbox', v_event::text);
+    END IF;
+    RETURN v_event;
+END
+$$;
+COMMENT ON FUNCTION consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
+    IS 'Writes one fact to the ledger and into every state it concerns.';
+
+CREATE FUNCTION consent._touch_address(hash bytea, channel_group text) RETURNS void
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO consent_data.address AS a (address_hash, channel_group) VALUES (hash, channel_group)
+    ON CONFLICT (address_hash) DO UPDATE SET touched_at = now()
+$$;
+COMMENT ON FUNCTION consent._touch_address(bytea, text) IS 'Makes sure of an address''s row and locks it until the transaction ends.';
+
+CREATE FUNCTION consent._country(contact text) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    RETURN (SELECT consent.state_json(s.state)->'profile'->>'country' FROM consent_data.contact_state s WHERE s.contact_id = key);
+END
+$$;
+COMMENT ON FUNCTION consent._country(text) IS 'The country of a contact, to read national phone numbers.';
+
+CREATE FUNCTION consent.record_event(
+    contact text, kind text, at timestamptz DEFAULT NULL, channels text[] DEFAULT NULL, category text DEFAULT NULL,
+    sender text DEFAULT NULL, opt_out_offered text DEFAULT NULL, refused boolean DEFAULT NULL,
+    from_person boolean DEFAULT NULL, purposes text[] DEFAULT NULL, detail jsonb DEFAULT NULL,
+    evidence jsonb DEFAULT NULL, address text DEFAULT NULL, reason text DEFAULT NULL, recorded_at timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE sql VOLATILE
+    RETURN consent._record(contact, kind, at, channels, category, sender, opt_out_offered, refused, from_person,
+                           purposes, detail, evidence, address, reason, recorded_at);
+COMMENT ON FUNCTION consent.record_event(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
+    IS 'Records one fact and answers with its event id. detail: what only some kinds have (method, scope, via, register...). evidence: proof held, as a JSON object; without it nothing is proved.';
+
+CREATE FUNCTION consent.opt_in(
+    contact text, channels text[] DEFAULT '{email}', purposes text[] DEFAULT '{marketing}', method text DEFAULT 'active',
+    category text DEFAULT NULL, sender text DEFAULT NULL, evidence jsonb DEFAULT NULL, expires text DEFAULT NULL,
+    double_opt_in boolean DEFAULT false, address text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE sql VOLATILE
+    RETURN consent._record(contact, 'opt_in', at, channels, category, sender, NULL, NULL, NULL, purposes,
+        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('method', method, 'expires', expires, 'double_opt_in', double_opt_in)),
+        evidence, address, NULL, NULL);
+COMMENT ON FUNCTION consent.opt_in(text, text[], text[], text, text, text, jsonb, text, boolean, text, timestamptz)
+    IS 'The person opted in. evidence is what proves it: form and wording version; for method oral the reference of the script that was read. With double_opt_in it counts once confirmed.';
+
+CREATE FUNCTION consent.confirm_opt_in(
+    contact text, channels text[] DEFAULT '{email}', sender text DEFAULT NULL, evidence jsonb DEFAULT NULL,
+    address text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE sql VOLATILE
+    RETURN consent._record(contact, 'opt_in_confirmed', at, channels, NULL, sender, NULL, NULL, NULL, NULL, NULL,
+                           evidence, address, NULL, NULL);
+COMMENT ON FUNCTION consent.confirm_opt_in(text, text[], text, jsonb, text, timestamptz) IS 'The person confirmed a double opt-in.';
+
+CREATE FUNCTION consent.opt_out(
+    contact text, channel text DEFAULT NULL, category text DEFAULT NULL, sender text DEFAULT NULL, via text DEFAULT 'link',
+    reason text DEFAULT NULL, address text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE sql VOLATILE
+    RETURN consent._record(contact, 'opt_out', at, ARRAY[COALESCE(channel, 'any')], category, sender, NULL, NULL, NULL, NULL,
+        pg_catalog.jsonb_build_object('scope', CASE WHEN category IS NULL THEN 'all' ELSE 'category' END, 'via', via),
+        NULL, address, reason, NULL);
+COMMENT ON FUNCTION consent.opt_out(text, text, text, text, text, text, text, timestamptz)
+    IS 'The person opted out; denies from this statement on. No channel: all. No category: everything. via system: a clean-up of your own (passive). reason: in the person''s words.';
+
+CREATE FUNCTION consent.opt_out_addresses(
+    addresses text[], channel text DEFAULT 'email', sender text DEFAULT NULL, via text DEFAULT 'link', at timestamptz DEFAULT NULL)
+    RETURNS SETOF bigint
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT consent._record(NULL, 'opt_out', at, ARRAY[channel], NULL, sender, NULL, NULL, NULL, NULL,
+                           jsonb_build_object('scope', 'all', 'via', via), NULL, a, NULL, NULL)
+      FROM unnest(addresses) a
+$$;
+COMMENT ON FUNCTION consent.opt_out_addresses(text[], text, text, text, timestamptz)
+    IS 'Opt-outs by address, for people who may not be contacts (yet): whoever has or gets the address is bound.';
+
+CREATE FUNCTION consent.object(
+    contact text, sender text DEFAULT NULL, reason text DEFAULT NULL, address text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS bigint
+    LANGUAGE sql VOLATILE
+    RETURN consent._record(contact, 'objection', at, NULL, NULL, sender, NULL, NULL, NULL, NULL, NULL, NULL, address, reason, NULL);
+COMMENT ON FUNCTION consent.object(text, text, text, text, timestamptz)
+    IS 'The person objected to direct marketing (GDPR art. 21): every channel and address.';
+
+-- The same for numeric and uuid keys.
+DO $$
+DECLARE
+    f record;
+    key_type text;
+BEGIN
+    FOR f IN SELECT p.oid, p.proname, pg_catalog.pg_get_function_arguments(p.oid) AS arguments,
+                    pg_catalog.array_to_string(p.proargnames[2:], ', ') AS names,
+                    pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
+               FROM pg_catalog.pg_proc p
+              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace
+                AND p.proname IN ('record_event', 'opt_in', 'confirm_opt_in', 'opt_out', 'object') LOOP
+        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
+            EXECUTE pg_catalog.format(
+                'CREATE FUNCTION consent.%I(%s) RETURNS bigint LANGUAGE sql VOLATILE RETURN consent.%I(contact::text, %s)',
+                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.proname, f.names);
+            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
+                pg_catalog.regexp_replace(pg_catalog.pg_get_function_identity_arguments(f.oid), 'contact text', 'contact ' || key_type),
+                f.comment);
+        END LOOP;
+    END LOOP;
+END
+$$;

@@ -1,0 +1,170 @@
+-- Asking: the answer with its grounds, now and as of then, for one contact and for all.
+
+CREATE FUNCTION consent._unpack(answer jsonb) RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (answer->>'allowed')::boolean, answer->>'reason', answer->>'basis', answer->>'rule', answer->>'citation',
+           (answer->>'valid_until')::timestamptz, (answer->>'not_before')::timestamptz,
+           nullif(answer->'evidence', 'null'), ARRAY(SELECT jsonb_array_elements_text(answer->'obligations')),
+           answer->>'jurisdiction', nullif(answer->'policy_decision', 'null'), answer->>'policy_version'
+$$;
+COMMENT ON FUNCTION consent._unpack(jsonb) IS 'An answer as a row.';
+
+CREATE FUNCTION consent.decide(state consent.state, question consent.compiled_question) RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent._unpack(consent._decide(state, question)) $$;
+COMMENT ON FUNCTION consent.decide(consent.state, consent.compiled_question)
+    IS 'state @@ question with its grounds. Frequency limits are not judged here: they belong to the moment of sending.';
+
+-- What stands behind the evidence: the ledger's events and the categories' names.
+CREATE FUNCTION consent._with_sources(contact text, answer jsonb) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    ids bigint[];
+    v_category text;
+BEGIN
+    IF jsonb_typeof(answer->'evidence') IS DISTINCT FROM 'object' OR answer->'evidence'->>'at' IS NULL THEN
+        RETURN answer;
+    END IF;
+    SELECT array_agg(e.event_id ORDER BY e.event_id) INTO ids FROM consent_data.event e
+     WHERE e.contact_id = key
+       AND date_trunc('second', e.at) = date_trunc('second', (answer->'evidence'->>'at')::timestamptz);
+    SELECT c.name INTO v_category FROM consent_data.category c WHERE c.category_id = (answer->'evidence'->>'category_id')::integer;
+    RETURN jsonb_set(answer, '{evidence}', jsonb_strip_nulls(answer->'evidence'
+        || jsonb_build_object('event_ids', to_jsonb(ids), 'category', v_category)));
+END
+$$;
+COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
+
+CREATE FUNCTION consent._attempts(contact text, sender text, upto timestamptz, known timestamptz) RETURNS timestamptz[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    RETURN ARRAY(SELECT e.at FROM consent_data.event e JOIN consent_data.sender s USING (sender_id)
+                  WHERE e.contact_id = key AND e.kind = 'call_attempt' AND e.at <= upto AND e.recorded_at <= known
+                    AND CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END);
+END
+$$;
+COMMENT ON FUNCTION consent._attempts(text, text, timestamptz, timestamptz) IS 'The call attempts that frequency limits count.';
+
+CREATE FUNCTION consent._explain_send_as_of(
+    contact text, message_kind text, product_category text, at timestamptz, known_at timestamptz, channel text, sender text)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key text;
+BEGIN
+    BEGIN
+        key := consent._key(contact);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        key := NULL;
+    END;
+    RETURN consent._with_sources(key, consent._explain(
+        consent._state_of(key, at, known_at), message_kind, product_category, channel, sender, at,
+        consent._attempts(key, sender, at, known_at)));
+END
+$$;
+COMMENT ON FUNCTION consent._explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
+    IS 'The answer from all facts happened by `at` and recorded by `known_at`.';
+
+CREATE FUNCTION consent.explain_send_as_of(
+    contact text, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, exactness text)
+    LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT u.*, CASE WHEN EXISTS (SELECT FROM consent_data.binding)
+                     THEN 'exact for the ledger; rows of the CRM as they are now' ELSE 'exact' END
+      FROM consent._unpack(consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)) u
+$$;
+COMMENT ON FUNCTION consent.explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
+    IS 'The answer as it was, or should have been: with the facts that had happened by `at`, as far as recorded by `known_at`, under the law in force at `at`.';
+
+CREATE FUNCTION consent._explain_send(
+    contact text, message_kind text, product_category text, channel text, sender text, at timestamptz)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE;
+    v_at timestamptz := coalesce(at, statement_timestamp());
+    v_state consent.state;
+    answer jsonb;
+BEGIN
+    BEGIN
+        key := consent._key(contact);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        key := NULL;
+    END;
+    SELECT coalesce(o.state, s.state, consent._dirty()) INTO v_state
+      FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id)
+     WHERE s.contact_id = key;
+    answer := consent._explain(v_state, message_kind, product_category, channel, sender, v_at,
+                               consent._attempts(key::text, sender, v_at, 'infinity'));
+    -- The state knows only the present; the facts know earlier instants too.
+    IF answer->>'reason' = 'history_needed' THEN
+        RETURN consent._explain_send_as_of(key::text, message_kind, product_category, v_at, 'infinity', channel, sender);
+    END IF;
+    RETURN consent._with_sources(key::text, answer);
+END
+$$;
+COMMENT ON FUNCTION consent._explain_send(text, text, text, text, text, timestamptz) IS 'Implements explain_send().';
+
+CREATE FUNCTION consent.explain_send(
+    contact text, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL,
+    sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent._unpack(consent._explain_send(contact, message_kind, product_category, channel, sender, at)) $$;
+CREATE FUNCTION consent.explain_send(
+    contact bigint, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL,
+    sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
+CREATE FUNCTION consent.explain_send(
+    contact uuid, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL,
+    sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
+COMMENT ON FUNCTION consent.explain_send(text, text, text, text, text, timestamptz)
+    IS 'can_send with its grounds: reason or basis, rule and citation, until when, on what evidence, with what obligations. One row, always.';
+COMMENT ON FUNCTION consent.explain_send(bigint, text, text, text, text, timestamptz) IS 'can_send with its grounds. One row, always.';
+COMMENT ON FUNCTION consent.explain_send(uuid, text, text, text, text, timestamptz) IS 'can_send with its grounds. One row, always.';
+
+-- Similar categories of a target, for question(): scored pairs above the threshold, then overrides.
+CREATE FUNCTION consent._similar(sender integer, category integer) RETURNS TABLE (category_id integer)
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.other FROM (
+        SELECT s.category_b AS other, s.score FROM consent_data.similarity s, consent_data.setting t
+         WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.category_a = category AND s.score >= t.similarity_threshold
+        UNION ALL
+        SELECT s.category_a, s.score FROM consent_data.similarity s, consent_data.setting t
+         WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.category_b = category AND s.score >= t.similarity_threshold
+    ) p
+     WHERE NOT EXISTS (SELECT FROM consent_data.similarity_override o WHERE NOT o.is_similar AND coalesce(o.sender_id, sender) = sender
+                          AND (o.category_a, o.category_b) IN ((category, p.other), (p.other, category)))
+    UNION
+    SELECT CASE o.category_a WHEN category THEN o.category_b ELSE o.category_a END FROM consent_data.similarity_override o
+     WHERE o.is_similar AND coalesce(o.sender_id, sender) = sender AND category IN (o.category_a, o.category_b)
+$$;
+COMMENT ON FUNCTION consent._similar(integer, integer) IS 'The other categories that count as similar to one, for a sender.';

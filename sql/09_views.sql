@@ -1,0 +1,116 @@
+-- Views and the set functions over them. They name tables, so setup() makes them, and they belong to whoever runs it.
+
+CREATE PROCEDURE consent._create_views(key_type text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $procedure$
+BEGIN
+    PERFORM consent._rebuild_crm_views();
+
+    -- A contact whose relationships don't fit has a short state that denies, and a full one beside it.
+    CREATE OR REPLACE VIEW consent.decidable AS
+    SELECT s.contact_id, s.state FROM consent_data.contact_state s
+    UNION ALL
+    SELECT o.contact_id, o.state FROM consent_data.contact_overflow o;
+    COMMENT ON VIEW consent.decidable IS 'Every contact with the state to decide on: WHERE state @@ (SELECT consent.question(...)).';
+
+    EXECUTE format($ddl$
+    CREATE OR REPLACE FUNCTION consent.audience(
+        message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL, sender text DEFAULT NULL,
+        at timestamptz DEFAULT NULL)
+        RETURNS TABLE (contact_id %1$s)
+        LANGUAGE sql STABLE PARALLEL SAFE
+    BEGIN ATOMIC
+        SELECT d.contact_id FROM consent.decidable d
+         WHERE d.state OPERATOR(consent.@@) (SELECT consent.question(message_kind, product_category, channel, sender, at));
+    END$ddl$, key_type);
+    COMMENT ON FUNCTION consent.audience(text, text, text, text, timestamptz)
+        IS 'Everybody the message may go to; for joins. Inlined into the query and run in parallel. Raises for unknown kinds, categories, channels and senders.';
+
+    CREATE OR REPLACE FUNCTION consent.explain_audience(
+        message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL, sender text DEFAULT NULL,
+        at timestamptz DEFAULT NULL)
+        RETURNS TABLE (jurisdiction text, allowed boolean, basis text, reason text, contacts bigint)
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(a.answer->>'jurisdiction', 'none'), (a.answer->>'allowed')::boolean, a.answer->>'basis', a.answer->>'reason', count(*)
+          FROM (SELECT consent._decide(d.state, (SELECT consent.question(message_kind, product_category, channel, sender, at))) AS answer
+                  FROM consent.decidable d
+                 WHERE NOT consent._overflows(d.state)) a
+         GROUP BY 1, 2, 3, 4
+         ORDER BY 1, 2 DESC, 5 DESC;
+    END;
+    COMMENT ON FUNCTION consent.explain_audience(text, text, text, text, timestamptz)
+        IS 'How many contacts a message may go to on which basis, and how many not for which reason, by jurisdiction.';
+
+    CREATE OR REPLACE VIEW consent.audit_permission AS
+    SELECT q.message_kind, q.product_category, e.jurisdiction, e.allowed, e.basis, e.reason, e.contacts
+      FROM consent_data.audit_question q, LATERAL consent.explain_audience(q.message_kind, q.product_category) e;
+    COMMENT ON VIEW consent.audit_permission IS 'Privacy officer: whom may we write to, on which basis, and why not the others? For the messages in consent_data.audit_question.';
+
+    CREATE OR REPLACE VIEW consent.audit_expiring AS
+    SELECT q.message_kind, q.product_category, a.answer->>'jurisdiction' AS jurisdiction, a.answer->>'basis' AS basis,
+           date_trunc('month', (a.answer->>'valid_until')::timestamptz)::date AS month, count(*) AS contacts
+      FROM consent_data.audit_question q,
+           LATERAL (SELECT consent._decide(d.state, (SELECT consent.question(q.message_kind, q.product_category))) AS answer
+                      FROM consent.decidable d) a
+     WHERE (a.answer->>'allowed')::boolean AND (a.answer->>'valid_until')::timestamptz < now() + interval '1 year'
+     GROUP BY 1, 2, 3, 4, 5;
+    COMMENT ON VIEW consent.audit_expiring IS 'Privacy officer and campaign planner: which permissions end within a year if nothing happens, by month?';
+
+    CREATE OR REPLACE VIEW consent.audit_opt_out_trend AS
+    SELECT date_trunc('month', e.at)::date AS month, e.kind, coalesce(array_to_string(e.channels, ','), 'any') AS channels,
+           e.detail->>'via' AS via, e.reason, count(*) AS events
+      FROM consent_data.event e
+     WHERE e.kind IN ('opt_out', 'objection', 'erasure_request')
+     GROUP BY 1, 2, 3, 4, 5;
+    COMMENT ON VIEW consent.audit_opt_out_trend IS 'Privacy officer and marketing: how many refuse, when, by which route, and what reasons do they give?';
+
+    CREATE OR REPLACE VIEW consent.audit_evidence_gap AS
+    SELECT e.kind, s.name AS sender, e.detail->>'method' AS method, count(*) AS events,
+           count(*) FILTER (WHERE e.evidence IS NULL) AS without_evidence,
+           count(*) FILTER (WHERE e.evidence = '{}') AS empty_evidence
+      FROM consent_data.event e JOIN consent_data.sender s USING (sender_id)
+     WHERE e.kind IN ('opt_in', 'opt_in_confirmed')
+     GROUP BY 1, 2, 3;
+    COMMENT ON VIEW consent.audit_evidence_gap IS 'Privacy officer: could we prove it? Opt-ins by method, and how many have no evidence.';
+
+    CREATE OR REPLACE VIEW consent.audit_retention AS
+    SELECT a.stage, a.rule, s.name AS sender, date_trunc('month', a.ends_at)::date AS ends_in, count(*) AS contacts, max(a.acted_at) AS last_acted_at
+      FROM consent_data.retention_action a JOIN consent_data.sender s USING (sender_id)
+     GROUP BY 1, 2, 3, 4;
+    COMMENT ON VIEW consent.audit_retention IS 'DBA and privacy officer: whose data reached the end of its time, by which rule?';
+
+    CREATE OR REPLACE VIEW consent.audit_similarity AS
+    SELECT n.name AS sender, a.name AS category_a, b.name AS category_b, s.score, s.score >= t.similarity_threshold AS similar,
+           c.name AS common_ancestor, s.wu_palmer, s.buyers_a, s.buyers_b, s.buyers_both, s.buyers_all, s.expected_both,
+           s.npmi, s.llr, s.evidence, t.similarity_threshold AS threshold, s.version
+      FROM consent_data.similarity s
+      JOIN consent_data.setting t ON s.version = t.similarity_version
+      JOIN consent_data.sender n USING (sender_id)
+      JOIN consent_data.category a ON a.category_id = s.category_a
+      JOIN consent_data.category b ON b.category_id = s.category_b
+      LEFT JOIN consent_data.category c ON c.category_id = s.common_ancestor;
+    COMMENT ON VIEW consent.audit_similarity IS 'Privacy officer: which categories count as similar, and why? Each score can be recomputed from its row.';
+
+    CREATE OR REPLACE VIEW consent.audit_ledger AS
+    SELECT e.event_id, e.contact_id, e.kind, e.at, e.recorded_at, s.name AS sender, e.channels, c.name AS category, e.detail, e.evidence, e.reason, e.recorded_by
+      FROM consent_data.event e JOIN consent_data.sender s USING (sender_id) LEFT JOIN consent_data.category c USING (category_id);
+    COMMENT ON VIEW consent.audit_ledger IS 'Privacy officer: everything that was recorded, with names.';
+
+    CREATE OR REPLACE VIEW consent.audit_run AS
+    SELECT r.run_id, r.step, r.started_at, r.finished_at, r.finished_at - r.started_at AS took, r.outcome, r.figures
+      FROM consent_data.run r;
+    COMMENT ON VIEW consent.audit_run IS 'DBA: what did the batch do, and when?';
+
+    CREATE OR REPLACE VIEW consent.audit_data_quality AS
+    SELECT count(*) AS contacts, count(*) FILTER (WHERE c.country IS NULL) AS without_country,
+           count(*) FILTER (WHERE a.email) AS with_valid_email, count(*) FILTER (WHERE a.phone) AS with_valid_phone,
+           count(*) FILTER (WHERE s.contact_id IS NULL) AS not_folded
+      FROM consent_data.crm_contact c
+      LEFT JOIN (SELECT ca.contact_id, bool_or(ca.channel_group = 'email') AS email, bool_or(ca.channel_group = 'phone') AS phone
+                   FROM consent_data.contact_address ca GROUP BY 1) a USING (contact_id)
+      LEFT JOIN consent_data.contact_state s USING (contact_id);
+    COMMENT ON VIEW consent.audit_data_quality IS 'DBA: how many contacts have a country, a valid address, a state?';
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._create_views(text) IS 'Makes the views and set functions over the data.';

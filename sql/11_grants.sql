@@ -1,0 +1,92 @@
+-- Security last, over everything made above: nothing to PUBLIC, each role what it needs.
+
+CREATE PROCEDURE consent._grant_data()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    REVOKE ALL ON SCHEMA consent, consent_data FROM PUBLIC;
+    REVOKE ALL ON ALL TABLES IN SCHEMA consent, consent_data FROM PUBLIC;
+    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA consent FROM PUBLIC;
+    GRANT USAGE ON SCHEMA consent TO consent_decide, consent_record, consent_audit, consent_batch, consent_admin;
+    GRANT SELECT ON consent.decidable TO consent_decide, consent_batch;
+    GRANT EXECUTE ON FUNCTION consent.audience(text, text, text, text, timestamptz) TO consent_decide, consent_batch;
+    GRANT EXECUTE ON FUNCTION consent.explain_audience(text, text, text, text, timestamptz) TO consent_audit;
+    GRANT USAGE ON SCHEMA consent_data TO consent_audit, consent_batch, consent_admin;
+    GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_audit;
+    GRANT SELECT ON consent.audit_permission, consent.audit_expiring, consent.audit_opt_out_trend, consent.audit_evidence_gap,
+        consent.audit_retention, consent.audit_similarity, consent.audit_ledger, consent.audit_run, consent.audit_data_quality TO consent_audit;
+    GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
+    GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
+    GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;
+    GRANT UPDATE (similarity_version, similarity_threshold) ON consent_data.setting TO consent_batch;
+    GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
+        consent_data.similarity_override, consent_data.policy_decision, consent_data.setting, consent_data.audit_question TO consent_admin;
+    GRANT DELETE ON consent_data.similarity_override, consent_data.message_kind, consent_data.audit_question TO consent_admin;
+    GRANT INSERT, UPDATE, DELETE ON consent_data.binding TO consent_admin;
+    GRANT UPDATE (sent_at) ON consent_data.outbox TO consent_record;
+    GRANT SELECT ON consent_data.outbox TO consent_record;
+    GRANT USAGE ON SCHEMA consent_data TO consent_record;
+END
+$$;
+COMMENT ON PROCEDURE consent._grant_data() IS 'Grants on the data: nothing to PUBLIC, each role what it needs.';
+
+REVOKE ALL ON SCHEMA consent FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA consent FROM PUBLIC;
+REVOKE ALL ON ALL PROCEDURES IN SCHEMA consent FROM PUBLIC;
+REVOKE ALL ON TYPE consent.state, consent.compiled_question FROM PUBLIC;
+GRANT USAGE ON SCHEMA consent TO consent_decide, consent_record, consent_audit, consent_batch, consent_admin;
+GRANT USAGE ON TYPE consent.state, consent.compiled_question TO consent_decide, consent_record, consent_audit, consent_batch, consent_admin;
+
+GRANT EXECUTE ON FUNCTION
+    consent.can_send(bigint, text, text, text, text, timestamptz),
+    consent.can_send(uuid, text, text, text, text, timestamptz),
+    consent.can_send(text, text, text, text, text, timestamptz),
+    consent.question(text, text, text, text, timestamptz),
+    consent._allows(consent.state, consent.compiled_question),
+    consent.decide(consent.state, consent.compiled_question),
+    consent._decide(consent.state, consent.compiled_question),
+    consent._unpack(jsonb)
+    TO consent_decide, consent_audit, consent_batch;
+
+GRANT EXECUTE ON FUNCTION
+    consent.explain_send(bigint, text, text, text, text, timestamptz),
+    consent.explain_send(uuid, text, text, text, text, timestamptz),
+    consent.explain_send(text, text, text, text, text, timestamptz),
+    consent._explain_send(text, text, text, text, text, timestamptz),
+    consent.explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text),
+    consent._unpack(jsonb)
+    TO consent_decide, consent_audit;
+
+GRANT EXECUTE ON FUNCTION
+    consent.state_json(consent.state), consent._overflows(consent.state), consent._codes(text)
+    TO consent_audit, consent_batch;
+
+GRANT EXECUTE ON FUNCTION
+    consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),
+    consent._refold_addresses(), consent._refold_fold(), consent._refold_apply(bigint, bigint),
+    consent._refold_contact(text), consent.refold(text[]), consent._key(text)
+    TO consent_batch;
+
+GRANT EXECUTE ON FUNCTION
+    consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
+    TO consent_record;
+GRANT EXECUTE ON FUNCTION
+    consent.opt_out_addresses(text[], text, text, text, timestamptz), consent.address_hash(text, text, text)
+    TO consent_record;
+
+-- The recording functions come in three key types.
+DO $$
+DECLARE
+    f pg_catalog.regprocedure;
+BEGIN
+    FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
+              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace
+                AND p.proname IN ('record_event', 'opt_in', 'confirm_opt_in', 'opt_out', 'object') LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO consent_record', f);
+    END LOOP;
+    FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
+              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.prokind IN ('f', 'p') LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO consent_admin', f);
+    END LOOP;
+END
+$$;
