@@ -160,6 +160,14 @@ codes!(
 });
 
 impl EventKind {
+    /// The address came from somebody else than the person, or was found.
+    pub const fn is_delivered_by_others(self) -> bool {
+        matches!(
+            self,
+            EventKind::ImportedList | EventKind::BoughtList | EventKind::Scraped | EventKind::AddressPublished
+        )
+    }
+
     /// Takes permission away: must be in the state when its transaction commits.
     pub const fn is_restriction(self) -> bool {
         matches!(

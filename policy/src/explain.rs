@@ -68,7 +68,7 @@ impl Explanation {
     /// As `explain_send` unpacks it: codes, RFC 3339 times, `infinity` for a yes without an end in sight.
     pub fn to_json(&self) -> Value {
         let decision = self.policy_decision.as_ref().map(|d| json!(d));
-        let contested = self.contested_point.as_ref().map(|switch| json!({"switch": switch, "default": true}));
+        let contested = self.contested_point.as_ref().map(|switch| json!({"switch": switch, "decided_by": "default"}));
         json!({
             "allowed": self.allowed,
             "reason": self.reason.map(|r| r.code()),
@@ -138,7 +138,7 @@ fn atom_json(atom: &Atom) -> Value {
                    "lifted_only_after": time(r.lifted_after), "by_another_contact": r.other_contact != 0})
         }
         Atom::Listing(l) => json!({"kind": "register", "register": l.register.code(),
-            "listed_since": l.listed_since().map(time), "delisted": l.delisted.map(time)}),
+            "first_listed": l.first_listed.map(time), "delisted": l.delisted.map(time)}),
         Atom::OptIn(o) => json!({"kind": "opt_in", "method": o.method.code(), "sender_id": o.sender,
             "channels": codes(o.channels), "purposes": codes(o.purposes), "evidence": o.grade.code(),
             "category_id": (o.category != 0).then_some(o.category), "pending": o.pending, "at": time(o.at),

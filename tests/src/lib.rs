@@ -1,5 +1,6 @@
 //! What the end-to-end tests share.
 
 pub mod cluster;
+pub mod conformance;
 pub mod demo_data;
 pub mod scenario;

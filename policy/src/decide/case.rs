@@ -138,24 +138,27 @@ impl<'s, 'q> Case<'s, 'q> {
         self.running_contract()
     }
 
-    /// Whether the asking sender's contract of this kind and category runs.
-    pub fn runs(&self, kind: EventKind, category: u32) -> Check<'q, bool> {
+    /// Until when the asking sender's contract of this kind and category runs; `None` where none does.
+    pub fn runs_until(&self, kind: EventKind, category: u32) -> Check<'q, Option<Instant>> {
         for atom in self.view.activity() {
             if let Atom::Contract(c) = atom? {
                 let same = c.sender == self.sender() && c.kind == kind && c.category == category;
                 if same && c.runs(self.at) && !self.ended_as_a_whole(&c)? {
-                    return Ok(true);
+                    return Ok(Some(c.runs_until(self.at)));
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
+    /// The asking sender's running contract; of several the one that runs longest.
     pub fn running_contract(&self) -> Check<'q, Option<Contract>> {
         let mut contract = None;
         for atom in self.view.activity() {
             if let Atom::Contract(c) = atom? {
-                if c.sender == self.sender() && c.runs(self.at) && !self.ended_as_a_whole(&c)? {
+                let runs = c.sender == self.sender() && c.runs(self.at) && !self.ended_as_a_whole(&c)?;
+                let longer = |than: &Contract| c.runs_until(self.at) > than.runs_until(self.at);
+                if runs && contract.as_ref().is_none_or(longer) {
                     contract = Some(c);
                 }
             }
@@ -168,7 +171,8 @@ impl<'s, 'q> Case<'s, 'q> {
         for atom in self.view.activity() {
             if let Atom::Contract(c) = atom? {
                 let covers = c.sender == contract.sender && c.kind == contract.kind && c.category == 0;
-                if covers && c.ended.is_some_and(|e| contract.started.is_some_and(|s| e >= s)) {
+                let over = |e: Instant| e <= self.at && contract.started.is_some_and(|s| e >= s);
+                if covers && c.ended.is_some_and(over) {
                     return Ok(true);
                 }
             }

@@ -82,9 +82,9 @@ fn judge<'q>(
     if !valid_method(opt_in) {
         return lacks(Reason::ConsentInvalid, 60);
     }
-    if opt_in.pending && !confirmed(case, opt_in)? {
+    let Some(given_at) = given_at(case, opt_in)? else {
         return lacks(Reason::ConsentUnproven, 65);
-    }
+    };
     if opt_in.grade != Grade::Proof {
         return lacks(Reason::ConsentUnproven, 75);
     }
@@ -96,7 +96,7 @@ fn judge<'q>(
         Expiry::Unstated | Expiry::Never => Instant::MAX,
     };
     let lawful_end = match rule.max_age {
-        Some(age) => case.window_end(opt_in.at, age),
+        Some(age) => case.window_end(given_at, age),
         None => Some(Instant::MAX),
     };
     match lawful_end.map(|end| end.min(own_end)) {
@@ -105,19 +105,23 @@ fn judge<'q>(
     }
 }
 
-/// A double opt-in counts from its confirmation, which must come from the same address.
-fn confirmed<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, bool> {
+/// When the person said yes: a double opt-in counts from its confirmation, which must come from the same address.
+fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant>> {
+    if !opt_in.pending {
+        return Ok(Some(opt_in.at));
+    }
+    let mut confirmed = None;
     for atom in case.view.opt_ins() {
         if let Atom::Confirmation(Confirmation { sender, channels, address, at }) = atom? {
             let same = sender == opt_in.sender
                 && channels.contains(case.channel())
                 && (address == 0 || opt_in.address == 0 || address == opt_in.address);
             if same && at >= opt_in.at {
-                return Ok(true);
+                confirmed = confirmed.max(Some(at));
             }
         }
     }
-    Ok(false)
+    Ok(confirmed)
 }
 
 /// Whether a later affirmative opt-in lifts this restriction for this message. Only an opt-in that is itself a
@@ -132,7 +136,7 @@ pub(super) fn lifts<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check
         let Atom::OptIn(opt_in) = atom? else { continue };
         let by_the_same_person = opt_in.other_contact == restriction.other_contact;
         if by_the_same_person
-            && opt_in.at > restriction.lifted_after
+            && given_at(case, &opt_in)?.is_some_and(|at| at > restriction.lifted_after)
             && judge(case, rule.unwrap_or(&usual), &opt_in)?.is_ok()
         {
             return Ok(true);

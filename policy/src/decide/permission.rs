@@ -130,7 +130,7 @@ fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
 fn ongoing_contract<'q>(case: &Case<'_, 'q>, _: &OngoingContract) -> Check<'q, Outcome<'q>> {
     if let Some(contract) = case.ongoing_contract()? {
         let support = Some(Atom::Contract(contract));
-        return Ok(Outcome::Holds { until: Instant::MAX, support, switch: None });
+        return Ok(Outcome::Holds { until: contract.runs_until(case.at), support, switch: None });
     }
     let mut miss = Miss::NOTHING;
     for atom in case.view.activity() {

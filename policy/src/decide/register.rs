@@ -16,7 +16,7 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, wanted: &RegisterCh
         let concerned = wanted.registers.contains(listing.register)
             && (listing.channels.is_empty() || listing.channels.contains(case.channel()))
             && (!wanted.names_sender || listing.sender == case.sender());
-        let Some(since) = listing.listed_since().filter(|_| concerned) else { continue };
+        let Some(since) = listing.listed_since(case.at).filter(|_| concerned) else { continue };
         let zone = case.zone();
         let grace = chrono::Duration::days(i64::from(wanted.grace_days));
         let binding = start_of_day(since.local_date(zone) + grace, zone);

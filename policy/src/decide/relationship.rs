@@ -18,10 +18,12 @@ pub(super) fn evaluate<'q>(
     let mut best: Option<(Instant, Relation, Option<&'q str>)> = None;
     for atom in case.view.relations() {
         let Atom::Relation(relation) = atom? else { continue };
-        if wanted.running && !case.runs(relation.kind, relation.category)? {
-            continue;
+        let mut runs_until = Instant::MAX;
+        if wanted.running {
+            let Some(end) = case.runs_until(relation.kind, relation.category)? else { continue };
+            runs_until = end;
         }
-        match judge(case, rule, wanted, &relation) {
+        match judge(case, rule, wanted, &relation).map(|(until, switch)| (until.min(runs_until), switch)) {
             Ok((until, switch)) if best.is_none_or(|(b, ..)| until > b) => best = Some((until, relation, switch)),
             Ok(_) => {}
             Err(miss) => nearest = nearest.nearer(miss),

@@ -72,11 +72,15 @@ pub(super) fn erased<'q>(case: &Case<'_, 'q>) -> Check<'q, Option<Restriction>> 
         }
     }
     let Some(erasure) = last else { return Ok(None) };
-    for atom in case.view.relations() {
-        if let Atom::Relation(r) = atom? {
-            if r.sender == case.sender() && r.from_person && r.at > erasure.lifted_after {
-                return Ok(None);
-            }
+    for atom in case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity()) {
+        let (sender, at) = match atom? {
+            Atom::Relation(r) if r.from_person && !r.kind.is_delivered_by_others() => (r.sender, r.at),
+            Atom::OptIn(o) if o.from_person && o.other_contact == 0 => (o.sender, o.at),
+            Atom::Action(a) => (a.sender, a.at),
+            _ => continue,
+        };
+        if sender == case.sender() && at > erasure.lifted_after {
+            return Ok(None);
         }
     }
     Ok(Some(erasure))

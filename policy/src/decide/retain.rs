@@ -20,8 +20,12 @@ pub(crate) enum Clock {
 
 /// The last thing the person did that restarts the clock, for the asking sender.
 pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Clock> {
-    if case.running_contract()?.is_some() {
-        return Ok(Clock::ContractRuns);
+    if let Some(contract) = case.running_contract()? {
+        // One whose end is known already starts the clock there.
+        return Ok(match contract.runs_until(case.at) {
+            Instant::MAX => Clock::ContractRuns,
+            end => Clock::Since(end, Atom::Contract(contract)),
+        });
     }
     let mut last: Option<(Instant, Atom)> = None;
     let atoms = case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity());

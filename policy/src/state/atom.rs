@@ -62,7 +62,7 @@ pub struct OptIn {
     /// Counts only once confirmed (double opt-in).
     pub pending: bool,
     pub expires: Expiry,
-    /// The earlier of happened and recorded.
+    /// The earlier of happened and recorded. Of a pending one the permission dates from its confirmation.
     pub at: Instant,
 }
 
@@ -107,7 +107,12 @@ pub struct Contract {
 impl Contract {
     /// Running at `at`; a start and an end in the same second count as ended.
     pub fn runs(&self, at: Instant) -> bool {
-        self.started.is_some_and(|s| s <= at && self.ended.is_none_or(|e| e < s))
+        self.started.is_some_and(|s| s <= at && self.ended.is_none_or(|e| e < s || at < e))
+    }
+
+    /// Until when a running contract runs, as far as is known.
+    pub fn runs_until(&self, at: Instant) -> Instant {
+        self.ended.filter(|e| at < *e).unwrap_or(Instant::MAX)
     }
 }
 
@@ -124,9 +129,9 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Since when the number is listed, as far back as the entries allow; `None` where it is not.
-    pub fn listed_since(&self) -> Option<Instant> {
-        match (self.first_listed, self.last_listed, self.delisted) {
+    /// Since when the number is listed at `at`, as far back as the entries allow; `None` where it is not.
+    pub fn listed_since(&self, at: Instant) -> Option<Instant> {
+        match (self.first_listed, self.last_listed, self.delisted.filter(|gone| *gone <= at)) {
             (Some(first), _, None) => Some(first),
             (Some(first), _, Some(gone)) if first >= gone => Some(first),
             // Listed again after a removal: the exact day is not kept, so the removal's day stands for it.
@@ -220,6 +225,10 @@ impl Atom {
             (Atom::Confirmation(a), Atom::Confirmation(b)) => {
                 Atom::Confirmation(Confirmation { at: a.at.max(b.at), ..a })
             }
+            // An address that others delivered was collected when it first came: loading the list again is no news.
+            (Atom::Relation(a), Atom::Relation(b)) if a.kind.is_delivered_by_others() => {
+                Atom::Relation(Relation { at: a.at.min(b.at), ..a })
+            }
             (Atom::Relation(a), Atom::Relation(b)) => Atom::Relation(Relation { at: a.at.max(b.at), ..a }),
             (Atom::Contract(a), Atom::Contract(b)) => Atom::Contract(Contract {
                 started: a.started.max(b.started),
@@ -245,12 +254,15 @@ impl OptIn {
             (Expiry::At(a), Expiry::At(b)) => a >= b,
             _ => false,
         };
+        // A double opt-in dates from its confirmation, so of the requests the first is kept: asking once more must
+        // not undo what was confirmed.
+        let as_good_a_date = if self.pending { self.at <= other.at } else { self.at >= other.at };
         lasts
-            && self.at >= other.at
+            && as_good_a_date
+            && self.pending == other.pending
             && self.method == other.method
             && self.grade >= other.grade
             && self.names_sender >= other.names_sender
             && self.from_person >= other.from_person
-            && self.pending <= other.pending
     }
 }

@@ -105,7 +105,7 @@ impl State {
             })),
             RegisterListed | RegisterDelisted => {
                 if let Some(register) = fact.register {
-                    let listed = (fact.kind == RegisterListed).then_some(earlier);
+                    let listed = (fact.kind == RegisterListed).then_some(to_second(earlier));
                     state.add(Atom::Listing(Listing {
                         register,
                         sender: fact.sender,
@@ -113,7 +113,7 @@ impl State {
                         first_listed: listed,
                         last_listed: listed,
                         // A removal counts from the later of the two: until it was known, the number was listed.
-                        delisted: (fact.kind == RegisterDelisted).then_some(fact.at.max(fact.recorded_at)),
+                        delisted: (fact.kind == RegisterDelisted).then_some(to_second(fact.at.max(fact.recorded_at))),
                     }));
                 }
             }
@@ -136,8 +136,10 @@ impl State {
                 sender: fact.sender,
                 at: to_second(earlier),
             })),
-            LegalHold => state.add(Atom::Hold(Hold { held: Some(fact.at), released: None })),
-            LegalHoldReleased => state.add(Atom::Hold(Hold { held: None, released: Some(fact.at) })),
+            LegalHold => state.add(Atom::Hold(Hold { held: Some(to_second(fact.at)), released: None })),
+            LegalHoldReleased => {
+                state.add(Atom::Hold(Hold { held: None, released: Some(to_second(fact.at)) }));
+            }
             OptInRefused | OptInConfirmed | ContractEnd | SubscriptionEnd | MembershipEnd => {}
             Click | Login | InboundContact => {}
             OptInUnanswered | SystemOptIn | Open | Bounce | Sent | CallAttempt | BusinessTransferred => {}
@@ -215,12 +217,16 @@ impl State {
         self.atoms.insert(place, atom);
     }
 
-    /// A copy without relationships, as stored where the full state exceeds [`MAX_STATE_BYTES`]. It still holds
-    /// every restriction.
+    /// What is stored where the full state exceeds [`MAX_STATE_BYTES`]: it denies, and the side table has the rest.
+    /// The restrictions that concern everything stay, for whoever reads only this.
     pub fn capped(&self) -> State {
         let mut short = self.clone();
         short.overflow = true;
-        short.atoms.retain(|a| !matches!(a, Atom::Relation(_)));
+        short.atoms.retain(|a| match a {
+            Atom::Restriction(r) => r.category == 0 && r.other_contact == 0,
+            Atom::Listing(_) => true,
+            _ => false,
+        });
         short
     }
 }

@@ -132,7 +132,6 @@ fn a_double_opt_in_does_not_count_until_confirmed() {
 }
 
 #[test]
-#[ignore = "bug: a later pending opt-in replaces the earlier one, and the confirmation is older than it"]
 fn a_form_filled_in_again_does_not_undo_a_confirmed_double_opt_in() {
     let confirmed = Fact { kind: EventKind::OptInConfirmed, ..opt_in("2026-03-02") };
     for contact in everywhere() {

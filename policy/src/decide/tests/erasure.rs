@@ -60,7 +60,6 @@ fn an_erasure_at_one_company_does_not_bind_another() {
 }
 
 #[test]
-#[ignore = "bug: a re-import, scrape or bought list after an erasure request counts as coming from the person"]
 fn a_list_import_does_not_undo_an_erasure() {
     use EventKind::*;
     for contact in erased() {
@@ -72,7 +71,6 @@ fn a_list_import_does_not_undo_an_erasure() {
 }
 
 #[test]
-#[ignore = "bug: only relationships end an erasure, so the double opt-in's own confirmation mail is denied"]
 fn a_sign_up_after_erasure_gets_its_confirmation_mail() {
     for contact in erased() {
         let back = contact.fact(Fact { pending: true, ..opt_in("2026-04-01") });

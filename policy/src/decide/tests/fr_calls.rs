@@ -74,7 +74,6 @@ fn a_call_about_a_running_contract_needs_no_consent_but_a_finished_one_does() {
 }
 
 #[test]
-#[ignore = "bug: Contract::runs does not ask whether the end lies after the instant asked about"]
 fn a_contract_cancelled_for_the_end_of_the_year_runs_until_then() {
     let related = call().at(AFTER).form(|f| f.ongoing_contract_related = true);
     let client = Contact::fr().fact(collected(EventKind::ContractStart, "2026-03-01"));

@@ -46,7 +46,6 @@ fn a_removal_from_another_register_frees_nothing() {
 }
 
 #[test]
-#[ignore = "bug: listed_since does not ask whether the removal lies after the instant asked about"]
 fn a_removal_not_yet_known_or_not_yet_due_frees_nothing() {
     let contact = Contact::gb().fact(listed(Register::Tps, "2026-01-01"));
     let ahead = Fact { recorded_at: t("2026-06-01"), ..delisted(Register::Tps, "2026-12-01") };

@@ -192,6 +192,7 @@ fn an_opt_out_dated_ahead_counts_at_once() {
     let ahead = Fact { recorded_at: t("2026-03-01"), ..opt_out("2027-03-01") };
     for contact in refusing(ahead.clone()) {
         assert_eq!(contact.answer(&marketing().at("2026-03-02")), Err(Reason::OptedOut));
+        assert_eq!(contact.explain(&marketing()).evidence.unwrap()["at"], "2026-03-01T12:00:00.000Z");
     }
     still(Reason::OptedOut, ahead, opt_in("2026-04-01"));
 }
