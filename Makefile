@@ -21,7 +21,7 @@ lint: ## formatting, clippy, dependencies, shell scripts
 conformance: ## scenarios of a folder: DIR=../shared/scenarios [COUNTRY=GB,FR]
 	@scripts/conformance "$(DIR)" "$(COUNTRY)"
 
-psql: ## psql in a throw-away cluster with the extension
+psql: ## psql in a throw-away cluster with the extension and the demo's data
 	@scripts/psql
 
 install: ## build in release and install into the PostgreSQL of [PG_CONFIG=…], default 15

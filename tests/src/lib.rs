@@ -1,6 +1,8 @@
 //! What the end-to-end tests share.
 
+pub mod bench;
 pub mod cluster;
 pub mod conformance;
 pub mod demo_data;
 pub mod scenario;
+pub mod show;

@@ -1,0 +1,44 @@
+//! `consent-batch`: what pg_consent does at night. It talks to the database through `consent` only.
+//!
+//! Exit codes: 0 done, 1 failure, 2 a guard stopped the run, 3 another run holds the lock.
+
+mod arguments;
+mod connection;
+mod refold;
+mod report;
+mod rescore;
+mod retention;
+mod run;
+mod states;
+mod status;
+mod tree;
+
+use arguments::{Arguments, Step};
+use clap::Parser;
+use run::Outcome;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run::run(&arguments) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Stopped) => ExitCode::from(2),
+        Ok(Outcome::Busy) => ExitCode::from(3),
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The steps a command consists of.
+fn steps(step: &Step) -> Vec<Step> {
+    match step {
+        Step::Nightly { rescore, retention } => vec![
+            Step::Refold,
+            Step::Rescore(rescore.clone()),
+            Step::Retention(retention.clone()),
+        ],
+        one => vec![one.clone()],
+    }
+}

@@ -1,0 +1,37 @@
+//! Refold: every state anew, in the server. Differences only are written, by compare-and-set on each row's
+//! revision; what changed meanwhile is folded again under its row's lock (see `sql/07_fold.sql`).
+
+use crate::arguments::Arguments;
+use crate::connection::retrying;
+use crate::report::Report;
+use crate::run::Finding;
+use anyhow::Result;
+use postgres::Client;
+use serde_json::json;
+
+pub fn refold(client: &mut Client, arguments: &Arguments, report: &Report) -> Result<Finding> {
+    let addresses: i64 =
+        retrying(|| client.query_one("SELECT consent._refold_addresses()", &[]).map(|row| row.get(0)))?;
+    let contacts: i64 =
+        retrying(|| client.query_one("SELECT consent._refold_fold()", &[]).map(|row| row.get(0)))?;
+    let bar = report.progress("refold", contacts as u64);
+    let chunk = i64::from(arguments.chunk);
+    let mut sums = [0i64; 4];
+    let mut first = 1;
+    while first <= contacts {
+        let last = (first + chunk - 1).min(contacts);
+        let row =
+            retrying(|| client.query_one("SELECT * FROM consent._refold_apply($1, $2)", &[&first, &last]))?;
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum += row.get::<_, i64>(i);
+        }
+        bar.inc((last - first + 1) as u64);
+        first = last + 1;
+    }
+    bar.finish_and_clear();
+    let [added, drifted, removed, refolded] = sums;
+    Ok(Finding::done(json!({
+        "contacts": contacts, "new_addresses": addresses, "added": added, "drifted": drifted,
+        "removed": removed, "changed_meanwhile": refolded,
+    })))
+}
