@@ -169,7 +169,8 @@ BEGIN
         END LOOP;
     END IF;
 
-    IF kind IN ('opt_out', 'objection') AND detail->>'via' IS DISTINCT FROM 'system' THEN
+    -- Not for what an import brings: those people were answered then.
+    IF kind IN ('opt_out', 'objection') AND detail->>'via' IS DISTINCT FROM 'system' AND recorded_at IS NULL THEN
         INSERT INTO consent_data.outbox (contact_id, event_id) VALUES (key, v_event);
         PERFORM pg_notify('consent_outbox', v_event::text);
     END IF;

@@ -81,7 +81,7 @@ BEGIN
     COMMENT ON VIEW consent.audit_retention IS 'DBA and privacy officer: whose data reached the end of its time, by which rule?';
 
     CREATE OR REPLACE VIEW consent.audit_similarity AS
-    SELECT n.name AS sender, a.name AS category_a, b.name AS category_b, s.score, s.score >= t.similarity_threshold AS similar,
+    SELECT n.name AS sender, a.name AS category_a, b.name AS category_b, s.score, s.score >= t.similarity_threshold AS counts_as_similar,
            c.name AS common_ancestor, s.wu_palmer, s.buyers_a, s.buyers_b, s.buyers_both, s.buyers_all, s.expected_both,
            s.npmi, s.llr, s.evidence, t.similarity_threshold AS threshold, s.version
       FROM consent_data.similarity s

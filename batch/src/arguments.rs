@@ -22,6 +22,9 @@ pub struct Arguments {
     /// One JSON object a line instead of text.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Text for people, also where the output is no terminal.
+    #[arg(long, global = true, conflicts_with = "json")]
+    pub text: bool,
     #[command(subcommand)]
     pub step: Step,
 }

@@ -1,5 +1,6 @@
 //! What a run shows: a progress bar and text to a person, JSON lines to anything else.
 
+use crate::arguments::Arguments;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -9,8 +10,9 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(json: bool) -> Report {
-        Report { json: json || !std::io::stdout().is_terminal() && !std::io::stderr().is_terminal() }
+    pub fn new(arguments: &Arguments) -> Report {
+        let seen = std::io::stdout().is_terminal() || std::io::stderr().is_terminal() || arguments.text;
+        Report { json: arguments.json || !seen }
     }
 
     /// A bar over `total` units; without a terminal it stays silent.

@@ -100,7 +100,9 @@ fn show_curve(points: &[curve::Point], threshold: f64, report: &Report) {
         "  threshold  catalogue similar to what a contact bought  of that, in a department bought from",
         &json!({"step": "rescore", "event": "curve"}),
     );
-    for p in points {
+    // Past the first threshold that opens nothing there is nothing to choose.
+    let useful = points.iter().position(|p| p.eligible == 0.0).map_or(points.len(), |i| i + 1);
+    for p in &points[..useful] {
         report.line(
             &format!("  {:9.2}  {:41.1} %  {:31.1} %", p.threshold, p.eligible * 100.0, p.inside * 100.0),
             &p.json(),

@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     if arguments.threads > 0 {
         rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     }
-    let report = Report::new(arguments.json);
+    let report = Report::new(arguments);
     let mut client = connection::connect(arguments)?;
     if matches!(arguments.step, Step::Status) {
         return status::status(&mut client, &report);

@@ -7,7 +7,7 @@ SELECT count(consent.record_event(s.customer_id,
            evidence => jsonb_build_object('form', s.form), recorded_at => s.at)) AS sign_ups
   FROM crm.signup s;
 
-SELECT count(consent.record_event(u.customer_id, 'opt_out', at => u.at, channels => ARRAY[u.channel],
+SELECT count(consent.record_event(u.customer_id, 'opt_out', at => u.at, channels => CASE u.channel WHEN 'phone' THEN '{phone_live,phone_auto}' ELSE ARRAY[u.channel] END,
            category => c.name, detail => jsonb_build_object('scope', CASE WHEN c.name IS NULL THEN 'all' ELSE 'category' END, 'via', 'link'),
            reason => u.reason, recorded_at => u.at)) AS unsubscribes
   FROM crm.unsubscribe u LEFT JOIN crm.category c ON c.id = u.category_id;

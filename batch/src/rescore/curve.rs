@@ -40,7 +40,7 @@ pub fn draw(pairs: &[Pair], baskets: &Baskets, tree: &Tree) -> Vec<Point> {
     }
     let every = baskets.len().div_ceil(SAMPLE);
     let sample: Vec<_> = baskets.baskets.iter().step_by(every).collect();
-    let steps: Vec<f64> = (2..=18).map(|i| f64::from(i) * 0.05).collect();
+    let steps: Vec<f64> = (2..=18).map(|i| f64::from(i) / 20.0).collect();
     steps
         .into_iter()
         .map(|threshold| {

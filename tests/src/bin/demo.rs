@@ -198,7 +198,7 @@ impl Demo {
         let rows = show::query(
             &mut self.client,
             &format!(
-                "SELECT CASE category_a WHEN '{CATEGORY}' THEN category_b ELSE category_a END AS category, score::numeric(4,3), similar,\n       buyers_both AS both, expected_both::numeric(8,1) AS expected, npmi::numeric(4,3), llr::numeric(8,1), wu_palmer::numeric(4,2) AS tree\n  FROM consent.audit_similarity WHERE '{CATEGORY}' IN (category_a, category_b) ORDER BY score DESC LIMIT 8"
+                "SELECT CASE category_a WHEN '{CATEGORY}' THEN category_b ELSE category_a END AS category, score::numeric(4,3), counts_as_similar AS similar_enough,\n       buyers_both AS both, expected_both::numeric(8,1) AS expected, npmi::numeric(4,3), llr::numeric(8,1), wu_palmer::numeric(4,2) AS tree\n  FROM consent.audit_similarity WHERE '{CATEGORY}' IN (category_a, category_b) ORDER BY score DESC LIMIT 8"
             ),
         )?;
         println!(
@@ -241,7 +241,7 @@ impl Demo {
         let program = std::env::current_exe()?.with_file_name("consent-batch");
         let status = Command::new(&program)
             .args(arguments)
-            .args(["--database", &self.cluster.url("postgres", "postgres")])
+            .args(["--text", "--database", &self.cluster.url("postgres", "postgres")])
             .status()
             .with_context(|| format!("running {}", program.display()))?;
         ensure!(status.success(), "consent-batch {} ended with {status}", arguments.join(" "));
