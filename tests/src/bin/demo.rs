@@ -28,7 +28,7 @@ struct Arguments {
 const BIND: &str = include_str!("../../demo/bind.sql");
 const IMPORT: &str = include_str!("../../demo/import.sql");
 /// What the newsletter is about.
-const CATEGORY: &str = "GROCERY / SOFT DRINKS";
+const CATEGORY: &str = "GROCERY / LAUNDRY DETERGENTS";
 
 struct Demo {
     cluster: Cluster,
