@@ -34,11 +34,9 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { rescore, retention } => vec![
-            Step::Refold,
-            Step::Rescore(rescore.clone()),
-            Step::Retention(retention.clone()),
-        ],
+        Step::Nightly { rescore, retention } => {
+            vec![Step::Refold, Step::Rescore(rescore.clone()), Step::Retention(retention.clone())]
+        }
         one => vec![one.clone()],
     }
 }

@@ -36,7 +36,8 @@ pub struct Scored {
 pub fn rescore(client: &mut Client, options: &Rescore, report: &Report) -> Result<Finding> {
     let tree = Tree::read(client)?;
     let all_baskets = baskets::read(client, options.heavy as usize, report)?;
-    let senders = client.query("SELECT sender_id, breadth FROM consent_data.sender ORDER BY sender_id", &[])?;
+    let senders =
+        client.query("SELECT sender_id, breadth FROM consent_data.sender ORDER BY sender_id", &[])?;
     let mut scored = Vec::new();
     for sender in &senders {
         let sender_id: i32 = sender.get(0);
@@ -56,7 +57,9 @@ pub fn rescore(client: &mut Client, options: &Rescore, report: &Report) -> Resul
         (None, Some(share)) => {
             curve::threshold_for(&points, share).context("no purchases to draw the threshold curve from")?
         }
-        (None, None) => client.query_one("SELECT similarity_threshold FROM consent_data.setting", &[])?.get(0),
+        (None, None) => {
+            client.query_one("SELECT similarity_threshold FROM consent_data.setting", &[])?.get(0)
+        }
     };
     show_curve(&points, threshold, report);
     let version = store::store(client, &scored, threshold, report)?;

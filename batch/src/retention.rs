@@ -71,7 +71,10 @@ pub fn retention(
         }
     }
     for (stage, n) in &by_stage {
-        report.line(&format!("  {n:>8}  {stage}"), &json!({"step": "retention", "stage": stage, "contacts": n}));
+        report.line(
+            &format!("  {n:>8}  {stage}"),
+            &json!({"step": "retention", "stage": stage, "contacts": n}),
+        );
     }
     Ok(Finding::done(json!({
         "contacts": contacts, "stages": by_stage, "unassessable": unassessable, "applied": options.apply,

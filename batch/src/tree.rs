@@ -19,7 +19,8 @@ const MAX_DEPTH: usize = 64;
 
 impl Tree {
     pub fn read(client: &mut Client) -> Result<Tree> {
-        let rows = client.query("SELECT category_id, parent_id, sensitive FROM consent_data.category", &[])?;
+        let rows =
+            client.query("SELECT category_id, parent_id, sensitive FROM consent_data.category", &[])?;
         let nodes = rows.iter().map(|r| (r.get(0), Node { parent: r.get(1), sensitive: r.get(2) })).collect();
         Ok(Tree { nodes })
     }

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::{key, pg};
 use pg_consent_policy::address;
 use pg_consent_policy::codes::*;
-use pg_consent_policy::fact::CategoryId;
+use pg_consent_policy::fact::{CategoryId, SenderId};
 use pg_consent_policy::pack;
 use pg_consent_policy::question::{Form, Message, PolicyDecision, Question, Sender, Target};
 use pg_consent_policy::time::Instant;
@@ -29,6 +29,8 @@ pub enum KeyType {
     Uuid,
     Text,
 }
+
+type SimilarBySenderAndCategory = HashMap<(SenderId, CategoryId), Rc<Vec<CategoryId>>>;
 
 struct Kind {
     nature: Nature,
@@ -57,7 +59,7 @@ pub struct Config {
     /// The address key, if it is the one the data was hashed under.
     key: Option<Vec<u8>>,
     /// Categories similar to (sender, category), read when first asked for.
-    similar: RefCell<HashMap<(u32, CategoryId), Rc<Vec<CategoryId>>>>,
+    similar: RefCell<SimilarBySenderAndCategory>,
 }
 
 /// What a message is about, as SQL names it.
@@ -75,10 +77,10 @@ thread_local! {
 
 /// The configuration as committed now (and changed by this transaction).
 pub fn current() -> Result<Rc<Config>, Error> {
-    if !pg::configuration_is_stale() {
-        if let Some(config) = CURRENT.with_borrow(Clone::clone) {
-            return Ok(config);
-        }
+    if !pg::configuration_is_stale()
+        && let Some(config) = CURRENT.with_borrow(Clone::clone)
+    {
+        return Ok(config);
     }
     let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
     pg::configuration_is_being_read(relation);
@@ -140,14 +142,15 @@ impl Config {
                 config.senders.insert(name, sender);
             },
         )?;
-        pg::rows("SELECT name::text, nature::text, channel::text, form::text FROM consent_data.message_kind", |r| {
-            match read_kind(r) {
+        pg::rows(
+            "SELECT name::text, nature::text, channel::text, form::text FROM consent_data.message_kind",
+            |r| match read_kind(r) {
                 Ok((name, kind)) => {
                     config.kinds.insert(name, kind);
                 }
                 Err(e) => fault = Some(e),
-            }
-        })?;
+            },
+        )?;
         pg::rows("SELECT category_id::int4, name::text, sector::text FROM consent_data.category", |r| {
             let (Some(id), Some(name)) = (r.get::<i32>(1), r.get::<String>(2)) else { return };
             let sector = r.get::<String>(3).and_then(|s| s.parse().ok());
@@ -199,9 +202,7 @@ impl Config {
             };
             (reason, error)
         };
-        let no_kind = || {
-            unknown(Reason::UnknownKind, "message kind", ask.kind, "consent_data.message_kind")
-        };
+        let no_kind = || unknown(Reason::UnknownKind, "message kind", ask.kind, "consent_data.message_kind");
         let kind = ask.kind.and_then(|k| self.kinds.get(k)).ok_or_else(no_kind)?;
         let channel = match ask.channel {
             None => kind.channel,
@@ -223,7 +224,10 @@ impl Config {
                 Target {
                     category: category.id,
                     ancestors: self.ancestors(category.id),
-                    similar: self.similar(sender.id, category.id).map_err(|e| (Reason::UnknownCategory, e))?.to_vec(),
+                    similar: self
+                        .similar(sender.id, category.id)
+                        .map_err(|e| (Reason::UnknownCategory, e))?
+                        .to_vec(),
                     sector: category.sector,
                 }
             }
@@ -277,9 +281,7 @@ impl Config {
         let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
         let mut ids = vec![category];
         let query = format!("SELECT category_id::int4 FROM consent._similar({sender}, {category})");
-        pg::as_owner_now(relation, || {
-            pg::rows(&query, |r| ids.extend(r.get::<i32>(1).map(|id| id as u32)))
-        })?;
+        pg::as_owner_now(relation, || pg::rows(&query, |r| ids.extend(r.get::<i32>(1).map(|id| id as u32))))?;
         let ids = Rc::new(ids);
         self.similar.borrow_mut().insert((sender, category), Rc::clone(&ids));
         Ok(ids)
@@ -292,7 +294,8 @@ fn read_kind(r: &pg::Row) -> Result<(String, Kind), String> {
     let kind = Kind {
         nature: text(2).parse().map_err(|e: UnknownCode| e.to_string())?,
         channel: text(3).parse().map_err(|e: UnknownCode| e.to_string())?,
-        form: serde_json::from_str(&text(4)).map_err(|_| format!("message kind `{name}` has a malformed form"))?,
+        form: serde_json::from_str(&text(4))
+            .map_err(|_| format!("message kind `{name}` has a malformed form"))?,
     };
     Ok((name, kind))
 }

@@ -69,8 +69,12 @@ impl Error {
                 "name the sender, or set is_default on one row of consent_data.sender".into()
             }
             Error::ForgedQuestion => "use consent.question(message_kind, product_category)".into(),
-            Error::Corrupt("state") => "states are derived: run consent.refold() or consent-batch refold".into(),
-            Error::Key(_) => "put the key back where pg_consent.key_file says; until then all marketing is denied".into(),
+            Error::Corrupt("state") => {
+                "states are derived: run consent.refold() or consent-batch refold".into()
+            }
+            Error::Key(_) => {
+                "put the key back where pg_consent.key_file says; until then all marketing is denied".into()
+            }
             _ => return None,
         })
     }

@@ -66,7 +66,10 @@ struct Asked {
 impl Asked {
     fn is(&self, a: &Ask<'_>) -> bool {
         self.at == a.at
-            && [a.kind, a.category, a.channel, a.sender].iter().zip(&self.arguments).all(|(x, y)| *x == y.as_deref())
+            && [a.kind, a.category, a.channel, a.sender]
+                .iter()
+                .zip(&self.arguments)
+                .all(|(x, y)| *x == y.as_deref())
     }
 
     fn new(a: &Ask<'_>, config: &Config) -> Asked {

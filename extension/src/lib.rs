@@ -9,6 +9,8 @@
 //! - [`key`]: the key under which addresses are hashed
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
+// pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
+#![allow(clippy::result_large_err)]
 
 use pgrx::prelude::*;
 

@@ -179,7 +179,8 @@ pub fn has_role(role: &str) -> bool {
     // SAFETY: syscache look-ups.
     unsafe {
         let role = pg_sys::get_role_oid(name.as_ptr(), true);
-        pg_sys::superuser() || role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(pg_sys::GetUserId(), role)
+        pg_sys::superuser()
+            || role != pg_sys::InvalidOid && pg_sys::has_privs_of_role(pg_sys::GetUserId(), role)
     }
 }
 
@@ -210,7 +211,6 @@ pub fn c_string<'a>(text: &str) -> &'a CStr {
     // SAFETY: the buffer was made here and belongs to the current memory context.
     unsafe { buffer.leak_cstr() }
 }
-
 
 /// One row of [`rows`].
 pub struct Row {
@@ -244,11 +244,11 @@ pub fn rows(sql: &str, mut visit: impl FnMut(&Row)) -> Result<(), Error> {
             return Err(failed("SPI_connect"));
         }
         let status = pg_sys::SPI_execute(sql.as_ptr(), true, 0);
-        if status == pg_sys::SPI_OK_SELECT as i32 {
-            if let Some(table) = pg_sys::SPI_tuptable.as_ref() {
-                for n in 0..table.numvals as usize {
-                    visit(&Row { tuple: *table.vals.add(n), description: table.tupdesc });
-                }
+        if status == pg_sys::SPI_OK_SELECT as i32
+            && let Some(table) = pg_sys::SPI_tuptable.as_ref()
+        {
+            for n in 0..table.numvals as usize {
+                visit(&Row { tuple: *table.vals.add(n), description: table.tupdesc });
             }
         }
         pg_sys::SPI_finish();

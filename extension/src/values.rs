@@ -26,7 +26,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 || !text.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     digits.chunks(2).map(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok()).collect()
@@ -34,7 +34,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 /// The payload of `kind:hex`.
 fn read_text(input: &CStr, kind: &'static str) -> Result<Vec<u8>> {
-    let text = input.to_str().ok().and_then(|t| t.trim().strip_prefix(kind)).and_then(|t| t.strip_prefix(':'));
+    let text =
+        input.to_str().ok().and_then(|t| t.trim().strip_prefix(kind)).and_then(|t| t.strip_prefix(':'));
     Ok(text.and_then(unhex).ok_or(Error::Corrupt(kind))?)
 }
 
@@ -85,7 +86,11 @@ fn _merge(a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
 #[pg_extern(sql = false)]
 fn _cap(state: &[u8]) -> Result<Vec<u8>> {
     let full = decode(state)?;
-    if state.len() > MAX_STATE_BYTES || full.overflow { Ok(full.capped().encode()) } else { Ok(state.to_vec()) }
+    if state.len() > MAX_STATE_BYTES || full.overflow {
+        Ok(full.capped().encode())
+    } else {
+        Ok(state.to_vec())
+    }
 }
 
 #[pg_extern(sql = false)]
@@ -253,7 +258,8 @@ fn profile(
 ) -> Result<Vec<u8>> {
     let as_of = as_of.map_or(Instant::MIN, config::instant);
     let unknown = || Profile::new(as_of, None, None, None);
-    let mut profile = Profile::new(as_of, country, region, timezone).or_else(|_| unknown()).map_err(Error::from)?;
+    let mut profile =
+        Profile::new(as_of, country, region, timezone).or_else(|_| unknown()).map_err(Error::from)?;
     profile.subscriber = subscriber.and_then(|s| s.parse().ok()).unwrap_or(Subscriber::Unknown);
     profile.address_kind = address_kind.and_then(|s| s.parse().ok()).unwrap_or(AddressKind::Unknown);
     profile.line = line.and_then(|s| s.parse().ok()).unwrap_or(Line::Unknown);
@@ -270,7 +276,11 @@ fn profile(
 
 /// The keyed hash of an address, normalised for its channel.
 #[pg_extern(sql = false)]
-fn address_hash(channel: Option<&str>, address: Option<&str>, country: Option<&str>) -> Result<Option<Vec<u8>>> {
+fn address_hash(
+    channel: Option<&str>,
+    address: Option<&str>,
+    country: Option<&str>,
+) -> Result<Option<Vec<u8>>> {
     let Some(text) = address.filter(|a| !a.trim().is_empty()) else { return Ok(None) };
     let channel: Channel = channel.ok_or(Error::Null { field: "channel" })?.parse().map_err(Error::from)?;
     let normalised = address::normalise(channel, text, country.unwrap_or("ZZ")).map_err(Error::from)?;

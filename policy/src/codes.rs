@@ -164,7 +164,10 @@ impl EventKind {
     pub const fn is_delivered_by_others(self) -> bool {
         matches!(
             self,
-            EventKind::ImportedList | EventKind::BoughtList | EventKind::Scraped | EventKind::AddressPublished
+            EventKind::ImportedList
+                | EventKind::BoughtList
+                | EventKind::Scraped
+                | EventKind::AddressPublished
         )
     }
 

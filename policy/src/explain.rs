@@ -68,7 +68,8 @@ impl Explanation {
     /// As `explain_send` unpacks it: codes, RFC 3339 times, `infinity` for a yes without an end in sight.
     pub fn to_json(&self) -> Value {
         let decision = self.policy_decision.as_ref().map(|d| json!(d));
-        let contested = self.contested_point.as_ref().map(|switch| json!({"switch": switch, "decided_by": "default"}));
+        let contested =
+            self.contested_point.as_ref().map(|switch| json!({"switch": switch, "decided_by": "default"}));
         json!({
             "allowed": self.allowed,
             "reason": self.reason.map(|r| r.code()),

@@ -209,7 +209,8 @@ impl Context<'_> {
         // A rule that ended more than a day ago, in whatever zone, can't matter any more.
         let yesterday = at.to_utc().date_naive() - chrono::Duration::days(1);
         let applies = |rule: &&Rule| {
-            rule.until.is_none_or(|u| u > yesterday) && self.selects(&rule.when, nature, promotional, &switches)
+            rule.until.is_none_or(|u| u > yesterday)
+                && self.selects(&rule.when, nature, promotional, &switches)
         };
         Jurisdiction {
             id: pack.id.clone(),

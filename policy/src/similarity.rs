@@ -99,10 +99,17 @@ impl Counts {
     /// Dunning's log-likelihood ratio, negative where both are bought together less often than by chance.
     pub fn signed_llr(self) -> f64 {
         let [both, a, b, all] = [self.both, self.a, self.b, self.all].map(|n| n as f64);
-        let cells =
-            [(both, a * b), (a - both, a * (all - b)), (b - both, (all - a) * b), (all - a - b + both, (all - a) * (all - b))];
-        let g: f64 =
-            cells.iter().filter(|(seen, _)| *seen > 0.0).map(|(seen, by)| seen * (seen * all / by).ln()).sum();
+        let cells = [
+            (both, a * b),
+            (a - both, a * (all - b)),
+            (b - both, (all - a) * b),
+            (all - a - b + both, (all - a) * (all - b)),
+        ];
+        let g: f64 = cells
+            .iter()
+            .filter(|(seen, _)| *seen > 0.0)
+            .map(|(seen, by)| seen * (seen * all / by).ln())
+            .sum();
         let llr = (2.0 * g).max(0.0);
         if both < self.expected() { -llr } else { llr }
     }
@@ -181,7 +188,9 @@ mod tests {
 
     #[test]
     fn scores_stay_between_nothing_and_one() {
-        for (a, b, both, all) in [(0, 0, 0, 0), (1, 1, 0, 2), (50, 50, 50, 50), (50, 10, 10, 50), (9, 9, 1, 17)] {
+        for (a, b, both, all) in
+            [(0, 0, 0, 0), (1, 1, 0, 2), (50, 50, 50, 50), (50, 10, 10, 50), (9, 9, 1, 17)]
+        {
             let s = score(SIBLINGS, Counts { a, b, both, all });
             assert!((0.0..=1.0).contains(&s.score) && s.npmi.is_finite() && s.llr.is_finite(), "{s:?}");
         }

@@ -3,7 +3,9 @@
 //! A statute counts years and months on the calendar of the person it protects, so every window is added in
 //! that person's zone: 2023-03-28 00:30 in Paris plus three years is 00:30 in Paris, whatever UTC says.
 
-use chrono::{DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 

@@ -93,7 +93,10 @@ impl Case<'_> {
         }
         for category in &s.categories {
             let sector = category.sector.map(|x| x.code());
-            t.execute("INSERT INTO consent_data.category (name, sector) VALUES ($1, $2)", &[&category.name, &sector])?;
+            t.execute(
+                "INSERT INTO consent_data.category (name, sector) VALUES ($1, $2)",
+                &[&category.name, &sector],
+            )?;
         }
         for category in s.categories.iter().filter(|c| c.parent.is_some()) {
             t.execute(

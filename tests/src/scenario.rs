@@ -6,12 +6,12 @@ use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use pg_consent_policy::address;
 use pg_consent_policy::codes::*;
+use pg_consent_policy::decide::ContactLog;
 use pg_consent_policy::explain::{Explanation, explain};
 use pg_consent_policy::fact::{Expiry, Fact};
 use pg_consent_policy::pack::{self, Pack};
 use pg_consent_policy::profile::{AddressInUse, Profile};
 use pg_consent_policy::question::{Form, Message, Question, Sender, Target};
-use pg_consent_policy::decide::ContactLog;
 use pg_consent_policy::state::State;
 use pg_consent_policy::time::{Instant, from_local};
 use serde::Deserialize;
@@ -216,7 +216,8 @@ impl Scenario {
     }
 
     fn number(names: &[String], name: &str) -> Result<u32> {
-        let position = names.iter().position(|n| n == name).with_context(|| format!("`{name}` not declared"))?;
+        let position =
+            names.iter().position(|n| n == name).with_context(|| format!("`{name}` not declared"))?;
         Ok(position as u32 + 1)
     }
 
@@ -273,7 +274,8 @@ impl Scenario {
         if let Some(purposes) = &event.purposes {
             fact.purposes = enumset::EnumSet::empty();
             for p in purposes {
-                fact.purposes |= if p == "any" { enumset::EnumSet::all() } else { p.parse::<Purpose>()?.into() };
+                fact.purposes |=
+                    if p == "any" { enumset::EnumSet::all() } else { p.parse::<Purpose>()?.into() };
             }
         }
         let text = |field: &str| event.rest.get(field).and_then(Value::as_str);

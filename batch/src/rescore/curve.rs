@@ -55,7 +55,8 @@ pub fn draw(pairs: &[Pair], baskets: &Baskets, tree: &Tree) -> Vec<Point> {
                         .filter(|(score, other)| *score >= threshold && !bought.contains(other))
                         .map(|(_, other)| *other)
                         .collect();
-                    let inside = similar.iter().filter(|c| known.contains(&departments[**c as usize])).count();
+                    let inside =
+                        similar.iter().filter(|c| known.contains(&departments[**c as usize])).count();
                     (similar.len(), inside)
                 })
                 .reduce(|| (0, 0), |x, y| (x.0 + y.0, x.1 + y.1));

@@ -31,8 +31,22 @@ pub fn store(client: &mut Client, scored: &[Scored], threshold: f64, report: &Re
     )?;
     let (int, float, bigint) = (Type::INT4, Type::FLOAT8, Type::INT8);
     let types = [
-        int.clone(), int.clone(), int.clone(), int.clone(), float.clone(), int, float.clone(), bigint.clone(),
-        bigint.clone(), bigint.clone(), bigint, float.clone(), float.clone(), float.clone(), Type::BOOL, float,
+        int.clone(),
+        int.clone(),
+        int.clone(),
+        int.clone(),
+        float.clone(),
+        int,
+        float.clone(),
+        bigint.clone(),
+        bigint.clone(),
+        bigint.clone(),
+        bigint,
+        float.clone(),
+        float.clone(),
+        float.clone(),
+        Type::BOOL,
+        float,
     ];
     let mut writer = BinaryCopyInWriter::new(sink, &types);
     for sender in scored {
@@ -40,8 +54,22 @@ pub fn store(client: &mut Client, scored: &[Scored], threshold: f64, report: &Re
             let (c, s) = (p.counts, p.score);
             let [a, b, both, all] = [c.a, c.b, c.both, c.all].map(|n| n as i64);
             writer.write(&[
-                &version, &sender.sender_id, &p.a, &p.b, &s.score, &p.ancestor, &s.wu_palmer, &a, &b, &both, &all,
-                &s.expected, &s.npmi, &s.llr, &s.evidence, &threshold,
+                &version,
+                &sender.sender_id,
+                &p.a,
+                &p.b,
+                &s.score,
+                &p.ancestor,
+                &s.wu_palmer,
+                &a,
+                &b,
+                &both,
+                &all,
+                &s.expected,
+                &s.npmi,
+                &s.llr,
+                &s.evidence,
+                &threshold,
             ])?;
             bar.inc(1);
         }
@@ -51,7 +79,8 @@ pub fn store(client: &mut Client, scored: &[Scored], threshold: f64, report: &Re
         "UPDATE consent_data.setting SET similarity_version = $1, similarity_threshold = $2",
         &[&version, &threshold],
     )?;
-    transaction.execute("DELETE FROM consent_data.similarity WHERE version <= $1", &[&(version - KEPT_VERSIONS)])?;
+    transaction
+        .execute("DELETE FROM consent_data.similarity WHERE version <= $1", &[&(version - KEPT_VERSIONS)])?;
     transaction.commit()?;
     bar.finish_and_clear();
     Ok(version)
@@ -86,7 +115,8 @@ pub fn contact_similar(
             .collect();
         for (contact, rows) in best {
             for (score, category, on) in rows {
-                let (category, on) = (buyers.categories()[category as usize], buyers.categories()[on as usize]);
+                let (category, on) =
+                    (buyers.categories()[category as usize], buyers.categories()[on as usize]);
                 writer.write(&[&sender.sender_id, contact, &category, &score, &on])?;
             }
         }

@@ -32,7 +32,12 @@ pub(crate) struct Case<'s, 'q> {
 const MS_PER_DAY: i64 = 86_400_000;
 
 impl<'s, 'q> Case<'s, 'q> {
-    pub fn new(view: StateView<'s>, question: &'q Question, at: Instant, exact: bool) -> Check<'q, Case<'s, 'q>> {
+    pub fn new(
+        view: StateView<'s>,
+        question: &'q Question,
+        at: Instant,
+        exact: bool,
+    ) -> Check<'q, Case<'s, 'q>> {
         if view.dirty {
             return Err(Denied::new(Reason::Dirty).into());
         }

@@ -48,7 +48,9 @@ pub(super) fn evaluate<'q>(case: &Case<'_, 'q>, rule: &Consent) -> Check<'q, Out
         match judge(case, rule, &opt_in)? {
             Ok(until) if best.is_none_or(|(b, _)| until > b) => best = Some((until, opt_in)),
             Ok(_) => {}
-            Err((reason, progress)) => nearest = nearest.nearer(Miss::new(reason, progress, Atom::OptIn(opt_in))),
+            Err((reason, progress)) => {
+                nearest = nearest.nearer(Miss::new(reason, progress, Atom::OptIn(opt_in)))
+            }
         }
     }
     Ok(match best {

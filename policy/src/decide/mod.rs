@@ -15,8 +15,8 @@ mod retain;
 mod service;
 mod timing;
 
-pub use case::ContactLog;
 pub(crate) use case::Case;
+pub use case::ContactLog;
 pub(crate) use retain::{Clock, clock};
 
 use crate::codes::*;
@@ -148,10 +148,10 @@ fn decide_at<'q>(
 
 fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Check<'q, Allowed<'q>> {
     for rule in case.rules() {
-        if let Requirement::Service(service) = &rule.then {
-            if let Some(allowed) = service::evaluate(case, rule, service)? {
-                return Ok(allowed);
-            }
+        if let Requirement::Service(service) = &rule.then
+            && let Some(allowed) = service::evaluate(case, rule, service)?
+        {
+            return Ok(allowed);
         }
     }
     if case.jurisdiction.fallback {
@@ -161,10 +161,10 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
         return Err(Denied::new(reason).into());
     }
     for rule in case.rules() {
-        if let Requirement::Prohibited(p) = &rule.then {
-            if !(p.except_ongoing_contract && case.ongoing_contract()?.is_some()) {
-                return Err(Denied::new(Reason::Prohibited).by(rule).into());
-            }
+        if let Requirement::Prohibited(p) = &rule.then
+            && !(p.except_ongoing_contract && case.ongoing_contract()?.is_some())
+        {
+            return Err(Denied::new(Reason::Prohibited).by(rule).into());
         }
     }
     restriction::check(case)?;

@@ -79,7 +79,8 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
         }
     }
     best.ok_or_else(|| {
-        let denied = Denied { support: nearest.support, switch: nearest.switch, ..Denied::new(nearest.reason) };
+        let denied =
+            Denied { support: nearest.support, switch: nearest.switch, ..Denied::new(nearest.reason) };
         missed_rule.map_or(denied, |rule| denied.by(rule)).into()
     })
 }

@@ -24,7 +24,9 @@ pub(super) fn evaluate<'q>(
             runs_until = end;
         }
         match judge(case, rule, wanted, &relation).map(|(until, switch)| (until.min(runs_until), switch)) {
-            Ok((until, switch)) if best.is_none_or(|(b, ..)| until > b) => best = Some((until, relation, switch)),
+            Ok((until, switch)) if best.is_none_or(|(b, ..)| until > b) => {
+                best = Some((until, relation, switch))
+            }
             Ok(_) => {}
             Err(miss) => nearest = nearest.nearer(miss),
         }
@@ -39,7 +41,10 @@ pub(super) fn evaluate<'q>(
 }
 
 /// Whether such an occasion would count for a limb that is not yet law.
-pub(super) fn comes_into_force_later<'q>(case: &Case<'_, 'q>, wanted: &Relationship) -> Check<'q, Option<Atom>> {
+pub(super) fn comes_into_force_later<'q>(
+    case: &Case<'_, 'q>,
+    wanted: &Relationship,
+) -> Check<'q, Option<Atom>> {
     for atom in case.view.relations() {
         if let Atom::Relation(r) = atom? {
             let counts = r.sender == case.sender() && r.from_person && wanted.kinds.contains(r.kind);

@@ -51,10 +51,10 @@ fn reason(r: &Restriction) -> Reason {
 /// Whether the person ever refused anything of this sender, lifted or not.
 pub(super) fn ever_refused<'q>(case: &Case<'_, 'q>) -> Check<'q, bool> {
     for atom in case.view.restrictions() {
-        if let Atom::Restriction(r) = atom? {
-            if r.sender == case.sender() {
-                return Ok(true);
-            }
+        if let Atom::Restriction(r) = atom?
+            && r.sender == case.sender()
+        {
+            return Ok(true);
         }
     }
     Ok(false)

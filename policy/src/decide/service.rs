@@ -17,10 +17,10 @@ pub(super) fn evaluate<'q>(
     if service.never_refused && restriction::ever_refused(case)? {
         return Ok(None);
     }
-    if !service.after_erasure {
-        if let Some(erasure) = restriction::erased(case)? {
-            return Err(Denied::new(Reason::Erased).by(rule).on(Atom::Restriction(erasure)).into());
-        }
+    if !service.after_erasure
+        && let Some(erasure) = restriction::erased(case)?
+    {
+        return Err(Denied::new(Reason::Erased).by(rule).on(Atom::Restriction(erasure)).into());
     }
     Ok(Some(Allowed {
         basis: service.basis,

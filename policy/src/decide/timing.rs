@@ -17,9 +17,10 @@ pub(super) fn check_hours<'q>(case: &Case<'_, 'q>, rule: &'q Rule, hours: &Hours
     if spans(local.date()).iter().any(|s| s.from <= local.time() && local.time() < s.to) {
         return Ok(());
     }
-    let next = (0..LOOK_AHEAD_DAYS).filter_map(|n| local.date().checked_add_days(Days::new(n))).find_map(|date| {
-        spans(date).iter().map(|s| from_local(date.and_time(s.from), zone)).find(|t| *t > case.at)
-    });
+    let next =
+        (0..LOOK_AHEAD_DAYS).filter_map(|n| local.date().checked_add_days(Days::new(n))).find_map(|date| {
+            spans(date).iter().map(|s| from_local(date.and_time(s.from), zone)).find(|t| *t > case.at)
+        });
     Err(Denied { not_before: next, ..Denied::new(Reason::QuietHours).by(rule) }.into())
 }
 
@@ -35,7 +36,12 @@ fn lawful_spans<'h>(case: &Case<'_, '_>, hours: &'h Hours, date: NaiveDate) -> &
 }
 
 /// Counts calendar days in the contact's zone, today included.
-pub(super) fn check_cap<'q>(case: &Case<'_, 'q>, rule: &'q Rule, cap: &Cap, log: Option<&ContactLog>) -> Check<'q> {
+pub(super) fn check_cap<'q>(
+    case: &Case<'_, 'q>,
+    rule: &'q Rule,
+    cap: &Cap,
+    log: Option<&ContactLog>,
+) -> Check<'q> {
     let Some(log) = log else { return Ok(()) };
     let zone = case.zone();
     let today = case.at.local_date(zone);

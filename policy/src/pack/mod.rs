@@ -310,8 +310,11 @@ impl Pack {
     }
 }
 
-const SOURCES: &[&str] =
-    &[include_str!("../../packs/gb.toml"), include_str!("../../packs/fr.toml"), include_str!("../../packs/zz.toml")];
+const SOURCES: &[&str] = &[
+    include_str!("../../packs/gb.toml"),
+    include_str!("../../packs/fr.toml"),
+    include_str!("../../packs/zz.toml"),
+];
 
 /// The compiled-in packs. Faulty ones are left out, so that their countries are denied; a test keeps that list
 /// empty.

@@ -386,7 +386,13 @@ impl<'a> StateView<'a> {
         if !r.bytes.is_empty() {
             return Err(Corrupt);
         }
-        Ok(StateView { horizon, dirty: flags & DIRTY != 0, overflow: flags & OVERFLOW != 0, profile, sections })
+        Ok(StateView {
+            horizon,
+            dirty: flags & DIRTY != 0,
+            overflow: flags & OVERFLOW != 0,
+            profile,
+            sections,
+        })
     }
 
     fn section(&self, section: usize) -> Atoms<'a> {

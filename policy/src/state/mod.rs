@@ -113,7 +113,8 @@ impl State {
                         first_listed: listed,
                         last_listed: listed,
                         // A removal counts from the later of the two: until it was known, the number was listed.
-                        delisted: (fact.kind == RegisterDelisted).then_some(to_second(fact.at.max(fact.recorded_at))),
+                        delisted: (fact.kind == RegisterDelisted)
+                            .then_some(to_second(fact.at.max(fact.recorded_at))),
                     }));
                 }
             }

@@ -14,9 +14,14 @@ pub fn measure(client: &mut Client, report: &mut Report) -> Result<()> {
     say("by key");
     let inside = |client: &mut Client, body: &str, calls| in_server(client, body, calls);
     let us = inside(client, &format!("answer := consent.can_send(i, {ASKED});"), CALLS)?;
-    report.other("can_send_call", "can_send() inside the server", us, "µs", "one statement, other ids".into());
-    let body =
-        format!("EXECUTE 'SELECT consent.can_send($1, $2, $3)' INTO answer USING i, {ASKED};");
+    report.other(
+        "can_send_call",
+        "can_send() inside the server",
+        us,
+        "µs",
+        "one statement, other ids".into(),
+    );
+    let body = format!("EXECUTE 'SELECT consent.can_send($1, $2, $3)' INTO answer USING i, {ASKED};");
     let us = inside(client, &body, CALLS)?;
     report.other("can_send_statement", "can_send(), a statement each", us, "µs", "planned each time".into());
     let us = inside(client, &format!("PERFORM consent.question({ASKED});"), SLOW_CALLS)?;
@@ -35,7 +40,7 @@ pub fn measure(client: &mut Client, report: &mut Report) -> Result<()> {
 pub fn measure_writes(client: &mut Client, report: &mut Report) -> Result<()> {
     say("opt-outs");
     let sample: Vec<i64> = client
-        .query("SELECT id FROM crm.sample OFFSET 20000 LIMIT 1000", &[])?
+        .query(&format!("SELECT id FROM crm.customer ORDER BY crm.u(id, 80) LIMIT {SLOW_CALLS}"), &[])?
         .iter()
         .map(|r| r.get(0))
         .collect();
@@ -72,7 +77,7 @@ fn in_server(client: &mut Client, body: &str, calls: usize) -> Result<f64> {
 /// The median round trip of a prepared statement, in microseconds: empty, and asking.
 fn round_trips(client: &mut Client) -> Result<(f64, f64)> {
     let sample: Vec<i64> = client
-        .query(&format!("SELECT id FROM crm.sample OFFSET 10000 LIMIT {CALLS}"), &[])?
+        .query(&format!("SELECT id FROM crm.customer ORDER BY crm.u(id, 79) LIMIT {CALLS}"), &[])?
         .iter()
         .map(|r| r.get(0))
         .collect();

@@ -57,7 +57,8 @@ impl Report {
     }
 
     pub fn print(&self) {
-        let width = |lines: &mut dyn Iterator<Item = &str>| lines.map(|l| l.chars().count()).max().unwrap_or(0);
+        let width =
+            |lines: &mut dyn Iterator<Item = &str>| lines.map(|l| l.chars().count()).max().unwrap_or(0);
         let facts = width(&mut self.facts.iter().map(|(n, _)| n.as_str()));
         println!();
         for (name, value) in &self.facts {
@@ -70,7 +71,10 @@ impl Report {
             println!("\n{title:names$}  {:>times$}  {ratio:>7}", "time");
             for l in lines {
                 let ratio = l.ratio.map_or_else(String::new, |r| format!("{r:.2}"));
-                println!("{}", format!("{:names$}  {:>times$}  {ratio:>7}  {}", l.name, l.time, l.note).trim_end());
+                println!(
+                    "{}",
+                    format!("{:names$}  {:>times$}  {ratio:>7}  {}", l.name, l.time, l.note).trim_end()
+                );
             }
         };
         for s in &self.sections {

@@ -57,7 +57,7 @@ fn scans(with_slow: bool) -> Vec<Scan> {
     if with_slow {
         scans.push(Scan::new(
             "can_send",
-            "can_send() on 100,000 customers",
+            "customer sample WHERE can_send()",
             format!("SELECT count(*) FROM crm.sample c WHERE consent.can_send(c.id, {ASKED})"),
         ));
     }

@@ -69,7 +69,10 @@ fn run(arguments: &Arguments) -> Result<u32> {
     demo.night()?;
     demo.similar()?;
     demo.audit()?;
-    println!("All of it took {:.0} s. `make psql` opens this database; `make test` checks it.", began.elapsed().as_secs_f64());
+    println!(
+        "All of it took {:.0} s. `make psql` opens this database; `make test` checks it.",
+        began.elapsed().as_secs_f64()
+    );
     Ok(demo.checks)
 }
 
@@ -94,15 +97,26 @@ impl Demo {
              The days are moved so that the last order is of 2026-10-31.\n\n    \
              SYNTHETIC, from a generator with seed {}: countries, addresses, the refusal box of the order form\n    \
              ({} orders ticked), {} sign-ups, {} unsubscribes, {} clicks. The people are invented.",
-            l.customers, l.orders, l.order_lines, l.products, l.categories, l.campaign_sends, arguments.seed, l.refusals,
-            l.opt_ins, l.opt_outs, l.clicks
+            l.customers,
+            l.orders,
+            l.order_lines,
+            l.products,
+            l.categories,
+            l.campaign_sends,
+            arguments.seed,
+            l.refusals,
+            l.opt_ins,
+            l.opt_outs,
+            l.clicks
         );
         self.check(l.order_lines == 1_469_307, "1,469,307 transactions")
     }
 
     fn bind(&mut self) -> Result<()> {
         self.headline("Install, and bind the CRM without changing it (tests/demo/bind.sql)");
-        println!("  > CREATE EXTENSION pg_consent;\n  > CALL consent.setup();\n  > \\i bind.sql   -- one sender, the categories, three views");
+        println!(
+            "  > CREATE EXTENSION pg_consent;\n  > CALL consent.setup();\n  > \\i bind.sql   -- one sender, the categories, three views"
+        );
         self.client.batch_execute("CREATE EXTENSION pg_consent; CALL consent.setup()")?;
         self.client.batch_execute(BIND)?;
         println!("  $ consent-batch refold");
@@ -127,9 +141,12 @@ impl Demo {
         let number = |row: &[String], i: usize| row[i].parse::<u64>().unwrap_or(0);
         let yes: u64 = rows.iter().map(|r| number(r, 2)).sum();
         self.check(yes > 100 && yes < 2000, "some may be written to, and some not")?;
-        let unknown = rows.iter().filter(|r| !["GB", "FR"].contains(&r[0].as_str())).map(|r| number(r, 2)).sum::<u64>();
+        let unknown =
+            rows.iter().filter(|r| !["GB", "FR"].contains(&r[0].as_str())).map(|r| number(r, 2)).sum::<u64>();
         self.check(unknown == 0, "no marketing where no pack names the country")?;
-        println!("    Countries without a pack, and unknown ones, get service messages only: deny is the default.\n");
+        println!(
+            "    Countries without a pack, and unknown ones, get service messages only: deny is the default.\n"
+        );
 
         self.headline("Why? One who may be written to, and three who may not");
         for condition in [
@@ -168,7 +185,10 @@ impl Demo {
         );
         show::query(&mut self.client, "BEGIN")?;
         let before = show::query(&mut self.client, &asked)?;
-        show::query(&mut self.client, &format!("SELECT consent.opt_out({id}, reason => 'too many mails') AS event_id"))?;
+        show::query(
+            &mut self.client,
+            &format!("SELECT consent.opt_out({id}, reason => 'too many mails') AS event_id"),
+        )?;
         let after = show::query(&mut self.client, &asked)?;
         show::query(&mut self.client, "COMMIT")?;
         self.check(before[0] == ["t", "t"], "a yes before")?;
@@ -256,8 +276,11 @@ impl Demo {
         self.batch(&["refold"])?;
         self.client.batch_execute(IMPORT)?;
         self.batch(&["rescore", "--eligible", "0.10"])?;
-        self.client.batch_execute("ALTER DATABASE postgres SET search_path = \"$user\", public, consent, crm")?;
-        println!("\nTry: SELECT * FROM explain_send(1, 'newsletter', '{CATEGORY}');   \\df consent.*   \\dv consent.*\n");
+        self.client
+            .batch_execute("ALTER DATABASE postgres SET search_path = \"$user\", public, consent, crm")?;
+        println!(
+            "\nTry: SELECT * FROM explain_send(1, 'newsletter', '{CATEGORY}');   \\df consent.*   \\dv consent.*\n"
+        );
         let psql: PathBuf = self.cluster.bin("psql");
         run_psql(&psql, &self.cluster)
     }
