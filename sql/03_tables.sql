@@ -5,9 +5,10 @@ CREATE FUNCTION consent._codes(list text) RETURNS text[]
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_codes_wrapper';
 COMMENT ON FUNCTION consent._codes(text) IS 'The codes of a list: nature, channel, sector, event_kind, reason, basis.';
 
+-- Without the notice that each table exists already, when setup() runs again.
 CREATE PROCEDURE consent._create_tables(key_type text)
     LANGUAGE plpgsql
-    SET search_path = pg_catalog, pg_temp
+    SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 DECLARE
     -- C collation: the gate searches the index itself, byte by byte.
@@ -26,10 +27,11 @@ BEGIN
         one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
         key_type text NOT NULL CHECK (key_type IN ('bigint', 'uuid', 'text')),
         marketing_off boolean NOT NULL DEFAULT false,
+        yes_rate double precision NOT NULL DEFAULT 0.4 CHECK (yes_rate BETWEEN 0 AND 1),
         similarity_version integer NOT NULL DEFAULT 0,
         similarity_threshold double precision NOT NULL DEFAULT 0.5 CHECK (similarity_threshold BETWEEN 0 AND 1)
     );
-    COMMENT ON TABLE consent_data.setting IS 'One row: the type of the contacts'' keys, the kill switch (marketing_off denies all marketing at once), and the similarity version and threshold in use.';
+    COMMENT ON TABLE consent_data.setting IS 'One row: the type of the contacts'' keys, the kill switch (marketing_off denies all marketing at once), the share of yes that the planner reckons with, and the similarity version and threshold in use.';
 
     CREATE TABLE IF NOT EXISTS consent_data.sender (
         sender_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -98,7 +98,8 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := consent._key(contact);
-    v_at timestamptz := coalesce(at, statement_timestamp());
+    -- A clock that runs a little ahead must not date a fact into the future.
+    v_at timestamptz := least(coalesce(at, statement_timestamp()), clock_timestamp());
     v_recorded timestamptz := coalesce(recorded_at, clock_timestamp());
     v_sender integer := consent._sender_id(sender);
     v_category integer := consent._category_id(category);
@@ -106,16 +107,20 @@ DECLARE
     v_hashes bytea[];
     v_event bigint;
     v_groups text[] := consent._groups(kind, channels);
-    v_binds_address boolean := kind IN ('opt_out', 'objection', 'register_listed', 'register_delisted');
+    v_binds_address boolean := kind IN ('opt_out', 'objection', 'erasure_request', 'register_listed', 'register_delisted');
     own consent.state;
     others consent.state;
     r record;
 BEGIN
-    IF key IS NULL AND address IS NULL THEN
+    -- No channel, or any: the first kind of address that the fact reaches.
+    v_hash := consent.address_hash(
+        CASE coalesce(nullif(channels[1], 'any'), v_groups[1]) WHEN 'phone' THEN 'sms' ELSE coalesce(nullif(channels[1], 'any'), v_groups[1]) END,
+        address, consent._country(contact));
+    IF key IS NULL AND v_hash IS NULL THEN
         RAISE EXCEPTION 'neither a contact nor an address is named' USING ERRCODE = 'null_value_not_allowed',
             HINT = 'Name the contact, or the address for somebody who is not in the CRM.';
     END IF;
-    IF v_at > clock_timestamp() + interval '1 minute' OR v_recorded > clock_timestamp() + interval '1 minute' THEN
+    IF at > clock_timestamp() + interval '1 minute' OR v_recorded > clock_timestamp() + interval '1 minute' THEN
         RAISE EXCEPTION 'the event is dated in the future' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give the instant at which it happened, with its time zone.';
     END IF;
@@ -127,14 +132,18 @@ BEGIN
         RAISE EXCEPTION 'an opt-out from a category names none' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Name the category, or leave the scope out to opt out of everything.';
     END IF;
-    IF address IS NOT NULL THEN
-        v_hash := consent.address_hash(coalesce(channels[1], 'email'), address, consent._country(contact));
+    -- The ledger's constraints say so too, but their messages show the row.
+    IF jsonb_typeof(detail) <> 'object' OR jsonb_typeof(evidence) <> 'object' THEN
+        RAISE EXCEPTION '% must be a JSON object', CASE WHEN jsonb_typeof(detail) <> 'object' THEN 'detail' ELSE 'evidence' END
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example {"form": "footer/2"}.';
     END IF;
     -- Also checks the codes, before anything is written.
     own := consent.fact(kind, v_at, v_recorded, v_sender, channels, v_category, opt_out_offered, refused, from_person,
                         purposes, detail, evidence, consent._tag(v_hash));
 
     IF v_binds_address THEN
+        -- The CRM may have given the contact another address since the last fold.
+        PERFORM consent._sync_addresses(contact);
         v_hashes := CASE WHEN v_hash IS NOT NULL THEN ARRAY[v_hash] ELSE ARRAY(
             SELECT ca.address_hash FROM consent_data.contact_address ca
              WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)) END;

@@ -22,7 +22,7 @@ BEGIN
         UNION ALL
         SELECT consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person, c.detail)
           FROM consent_data.crm_event c
-         WHERE c.contact_id = key AND c.at <= upto
+         WHERE c.contact_id = key AND c.at <= least(upto, now())
          GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person, c.detail
         UNION ALL
         SELECT consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
@@ -184,7 +184,7 @@ $$;
 COMMENT ON FUNCTION consent._refold_addresses() IS 'Takes all contacts'' current addresses over from the CRM; answers with the number of new and changed ones.';
 
 CREATE FUNCTION consent._refold_fold() RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
 DECLARE
     n bigint;
@@ -209,7 +209,7 @@ BEGIN
             SELECT c.contact_id, consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id,
                        c.opt_out_offered, c.refused, c.from_person, c.detail)
               FROM consent_data.crm_event c
-             WHERE c.contact_id IS NOT NULL
+             WHERE c.contact_id IS NOT NULL AND c.at <= now()
              GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person, c.detail
             UNION ALL
             SELECT c.contact_id, consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
@@ -238,6 +238,13 @@ AS $$
 DECLARE
     r record;
 BEGIN
+    -- A table or view of the caller's own by this name would run its code with our rights.
+    IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('pg_temp.consent_fresh') AND c.relkind = 'r'
+                      AND pg_get_userbyid(c.relowner) = current_user) THEN
+        RAISE EXCEPTION 'there is no fold to apply' USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Run consent._refold_fold() first, in the same session.';
+    END IF;
+
     INSERT INTO consent_data.contact_state (contact_id, state)
     SELECT f.contact_id, consent._cap(f.state) FROM pg_temp.consent_fresh f
      WHERE f.n BETWEEN first AND last AND f.rev IS NULL
@@ -257,17 +264,23 @@ BEGIN
 
     INSERT INTO consent_data.contact_overflow (contact_id, state)
     SELECT f.contact_id, f.state FROM pg_temp.consent_fresh f
-      JOIN consent_data.contact_state s ON s.contact_id = f.contact_id AND s.rev = coalesce(f.rev, 0) + 1
-     WHERE f.n BETWEEN first AND last AND consent._overflows(consent._cap(f.state))
+      JOIN consent_data.contact_state s ON s.contact_id = f.contact_id AND s.rev = 1
+     WHERE f.n BETWEEN first AND last AND f.rev IS NULL AND consent._overflows(consent._cap(f.state))
+       AND consent._same(s.state, consent._cap(f.state))
      ORDER BY f.contact_id
     ON CONFLICT (contact_id) DO UPDATE SET state = excluded.state;
 
-    -- Changed by somebody else since the snapshot: fold again, under the row's lock.
+    -- Fold again, under the row's lock, what somebody else has changed since the snapshot (his revision may look like
+    -- ours, his state does not), and whose full state beside it is missing, another, or no longer needed.
     lost := 0;
     FOR r IN SELECT f.contact_id FROM pg_temp.consent_fresh f
-               JOIN consent_data.contact_state s ON s.contact_id = f.contact_id
-              WHERE f.n BETWEEN first AND last AND s.rev > coalesce(f.rev, 0) + 1
-                 OR f.n BETWEEN first AND last AND f.rev IS NULL AND s.rev = 1 AND NOT consent._same(s.state, consent._cap(f.state))
+               LEFT JOIN consent_data.contact_state s ON s.contact_id = f.contact_id
+               LEFT JOIN consent_data.contact_overflow o ON o.contact_id = f.contact_id
+              WHERE f.n BETWEEN first AND last
+                AND (s.contact_id IS NOT NULL AND s.rev IS DISTINCT FROM f.rev
+                         AND consent._same(s.state, consent._cap(f.state)) IS NOT TRUE
+                     OR CASE WHEN consent._overflows(consent._cap(f.state)) THEN consent._same(o.state, f.state) IS NOT TRUE
+                             ELSE o.contact_id IS NOT NULL END)
               ORDER BY f.contact_id LOOP
         PERFORM consent._refold_contact(r.contact_id::text);
         lost := lost + 1;

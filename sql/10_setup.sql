@@ -7,7 +7,7 @@ DECLARE
     nature text;
     fingerprint bytea;
 BEGIN
-    IF key_type NOT IN ('bigint', 'uuid', 'text') THEN
+    IF key_type IS NULL OR key_type NOT IN ('bigint', 'uuid', 'text') THEN
         RAISE EXCEPTION 'key type `%` is not supported', key_type USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Use bigint, uuid or text: the type of the CRM''s contact ids.';
     END IF;

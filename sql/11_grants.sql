@@ -18,7 +18,7 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;
-    GRANT UPDATE (similarity_version, similarity_threshold) ON consent_data.setting TO consent_batch;
+    GRANT UPDATE (similarity_version, similarity_threshold, yes_rate) ON consent_data.setting TO consent_batch;
     GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
         consent_data.similarity_override, consent_data.policy_decision, consent_data.setting, consent_data.audit_question TO consent_admin;
     GRANT DELETE ON consent_data.similarity_override, consent_data.message_kind, consent_data.audit_question TO consent_admin;

@@ -22,6 +22,9 @@ pub fn instant(timestamptz: i64) -> Instant {
     Instant::from_unix_micros(timestamptz.saturating_add(POSTGRES_EPOCH_MICROS))
 }
 
+/// What the planner reckons with until a night has counted.
+pub const USUAL_YES_RATE: f64 = 0.4;
+
 /// The type of the contacts' keys, chosen at `setup`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyType {
@@ -55,6 +58,8 @@ pub struct Config {
     parents: HashMap<CategoryId, Vec<CategoryId>>,
     decisions: Vec<PolicyDecision>,
     marketing_off: bool,
+    /// For the planner.
+    pub yes_rate: f64,
     similarity_version: u32,
     /// The address key, if it is the one the data was hashed under.
     key: Option<Vec<u8>>,
@@ -106,13 +111,14 @@ impl Config {
             parents: HashMap::new(),
             decisions: Vec::new(),
             marketing_off: true,
+            yes_rate: USUAL_YES_RATE,
             similarity_version: 0,
             key: None,
             similar: RefCell::new(HashMap::new()),
         };
         let mut fault = None;
         pg::rows(
-            "SELECT key_type::text, marketing_off, similarity_version::int4 FROM consent_data.setting",
+            "SELECT key_type::text, marketing_off, similarity_version::int4, yes_rate FROM consent_data.setting",
             |r| {
                 config.key_type = match r.get::<String>(1).as_deref() {
                     Some("bigint") => KeyType::Int,
@@ -121,6 +127,7 @@ impl Config {
                 };
                 config.marketing_off = r.get(2).unwrap_or(true);
                 config.similarity_version = r.get::<i32>(3).unwrap_or(0) as u32;
+                config.yes_rate = r.get(4).unwrap_or(USUAL_YES_RATE);
             },
         )?;
         pg::rows(

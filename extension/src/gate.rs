@@ -8,7 +8,8 @@ use pg_consent_policy::explain::{Explanation, explain};
 use pg_consent_policy::question::Question;
 use pg_consent_policy::state::StateView;
 use pgrx::prelude::*;
-use pgrx::{Array, JsonB, pg_sys};
+use pgrx::{Array, Internal, JsonB, pg_sys};
+use std::rc::Rc;
 
 /// The question of a statement, decoded once.
 struct Decoded {
@@ -29,6 +30,12 @@ fn _allows(state: Option<&[u8]>, question: Option<&[u8]>, fcinfo: pg_sys::Functi
         *kept = Some(Decoded { digest, question });
     }
     kept.as_ref().is_some_and(|k| decide::allows(state, &k.question))
+}
+
+/// The planner's estimate of how many rows `@@` lets through.
+#[pg_extern(sql = false)]
+fn _allows_selectivity(_planner: Internal, _operator: pg_sys::Oid, _operands: Internal, _relation: i32) -> f64 {
+    config::current().map_or(config::USUAL_YES_RATE, |c| c.yes_rate)
 }
 
 fn ask<'a>(
@@ -58,22 +65,27 @@ fn question(
 
 /// A question compiled for the arguments it was asked with.
 struct Asked {
+    config: Rc<Config>,
     arguments: [Option<String>; 4],
     at: i64,
     question: Option<Question>,
 }
 
 impl Asked {
-    fn is(&self, a: &Ask<'_>) -> bool {
-        self.at == a.at
+    /// Whether this answers the same question under the same configuration. In PL/pgSQL one call site lives as long
+    /// as the transaction, and the configuration may change in between.
+    fn is(&self, a: &Ask<'_>, config: &Rc<Config>) -> bool {
+        Rc::ptr_eq(&self.config, config)
+            && self.at == a.at
             && [a.kind, a.category, a.channel, a.sender]
                 .iter()
                 .zip(&self.arguments)
                 .all(|(x, y)| *x == y.as_deref())
     }
 
-    fn new(a: &Ask<'_>, config: &Config) -> Asked {
+    fn new(a: &Ask<'_>, config: &Rc<Config>) -> Asked {
         Asked {
+            config: Rc::clone(config),
             arguments: [a.kind, a.category, a.channel, a.sender].map(|x| x.map(str::to_owned)),
             at: a.at,
             question: config.question(a).ok(),
@@ -86,7 +98,7 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
     let Some(key) = key else { return Ok(false) };
     let mut own = None;
     let kept = pg::kept::<Asked>(fcinfo).unwrap_or(&mut own);
-    if pg::configuration_is_stale() || kept.as_ref().is_none_or(|k| !k.is(a)) {
+    if kept.as_ref().is_none_or(|k| !k.is(a, &config)) {
         *kept = Some(Asked::new(a, &config));
     }
     let Some(question) = kept.as_ref().and_then(|k| k.question.as_ref()) else { return Ok(false) };
