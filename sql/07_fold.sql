@@ -270,8 +270,8 @@ BEGIN
      ORDER BY f.contact_id
     ON CONFLICT (contact_id) DO UPDATE SET state = excluded.state;
 
-    -- Fold again, under the row's lock, what somebody else has changed since the snapshot (his revision may look like
-    -- ours, his state does not), and whose full state beside it is missing, another, or no longer needed.
+    -- Fold again, under the row's lock, what somebody else has changed since the snapshot (their revision may look
+    -- like ours, their state does not), and whose full state beside it is missing, another, or no longer needed.
     lost := 0;
     FOR r IN SELECT f.contact_id FROM pg_temp.consent_fresh f
                LEFT JOIN consent_data.contact_state s ON s.contact_id = f.contact_id

@@ -1,5 +1,7 @@
 -- What every file of this folder starts from: an empty database of a shop, with its CRM, and one person a role.
 -- Each file can run alone, and ids are the same each time.
+SET timezone = 'UTC';
+SET datestyle = 'ISO, YMD';
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS pg_consent CASCADE;
 DROP SCHEMA IF EXISTS consent, consent_data, crm, test CASCADE;

@@ -7,7 +7,7 @@ mod atom;
 mod codec;
 
 pub use atom::*;
-pub use codec::{Corrupt, MAX_STATE_BYTES, StateView, VERSION};
+pub use codec::{Atoms, Corrupt, MAX_STATE_BYTES, ProfileView, StateView, VERSION};
 
 use crate::codes::*;
 use crate::fact::Fact;

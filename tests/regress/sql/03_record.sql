@@ -50,6 +50,14 @@ SELECT test.fails($$SELECT consent.record_event(1::bigint, 'click', at => '2026-
 SELECT test.fails($$SELECT consent.record_event(1::bigint, 'opt_in', detail => '[]')$$) AS detail_is_no_object;
 SELECT test.fails($$SELECT consent.opt_in(1::bigint, evidence => '"yes"')$$) AS evidence_is_no_object;
 RESET SESSION AUTHORIZATION;
+-- Dates before the calendar's begin are dates: nothing breaks, and nothing is allowed by them.
+BEGIN;
+SELECT consent.opt_out(1::bigint, at => '-infinity') > 0 AS recorded;
+SELECT consent.can_send(1::bigint, 'newsletter', 'shoes');
+SELECT test.fails($$SELECT consent.explain_send(1::bigint, 'newsletter', 'shoes')$$);
+SELECT consent.opt_in(3::bigint, at => '0044-03-15Z BC', evidence => '{"form": "wax"}') > 0 AS recorded;
+SELECT test.fails($$SELECT consent.explain_send(3::bigint, 'newsletter', 'shoes')$$);
+ROLLBACK;
 SELECT b = w AS nothing_written FROM test.before b, test.written w;
 
 -- Administrators may say when an event was recorded, for imports; not in the future.
@@ -58,6 +66,7 @@ SELECT consent.record_event(1::bigint, 'click', at => '2026-01-01Z', recorded_at
 SELECT test.fails($$SELECT consent.record_event(1::bigint, 'click', at => '2026-01-01Z', recorded_at => now() + interval '1 hour')$$);
 RESET SESSION AUTHORIZATION;
 
+SET client_min_messages = warning;
 -- The ledger only grows, whoever asks; so do the categories.
 SELECT test.fails('UPDATE consent_data.event SET at = at');
 SELECT test.fails('DELETE FROM consent_data.event');
