@@ -267,8 +267,9 @@ COMMENT ON PROCEDURE consent._create_tables(text) IS 'Makes the tables of consen
 
 -- Triggers: configuration is read again, a category keeps its old parents, the ledger only grows.
 
+-- With the owner's rights: whoever may change a table need not be able to call the function.
 CREATE FUNCTION consent._configuration_changed() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM consent._invalidate_configuration();

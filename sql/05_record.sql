@@ -103,6 +103,8 @@ DECLARE
     v_recorded timestamptz := coalesce(recorded_at, clock_timestamp());
     v_sender integer := consent._sender_id(sender);
     v_category integer := consent._category_id(category);
+    -- What an address is, where no channel or any says so: registers are of numbers, all else is of mailboxes.
+    v_channel text := coalesce(nullif(channels[1], 'any'), CASE WHEN kind LIKE 'register%' THEN 'sms' ELSE 'email' END);
     v_hash bytea;
     v_hashes bytea[];
     v_event bigint;
@@ -112,10 +114,7 @@ DECLARE
     others consent.state;
     r record;
 BEGIN
-    -- No channel, or any: the first kind of address that the fact reaches.
-    v_hash := consent.address_hash(
-        CASE coalesce(nullif(channels[1], 'any'), v_groups[1]) WHEN 'phone' THEN 'sms' ELSE coalesce(nullif(channels[1], 'any'), v_groups[1]) END,
-        address, consent._country(contact));
+    v_hash := consent.address_hash(v_channel, address, consent._country(contact));
     IF key IS NULL AND v_hash IS NULL THEN
         RAISE EXCEPTION 'neither a contact nor an address is named' USING ERRCODE = 'null_value_not_allowed',
             HINT = 'Name the contact, or the address for somebody who is not in the CRM.';
@@ -149,7 +148,9 @@ BEGIN
              WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)) END;
         -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them.
         FOR r IN SELECT DISTINCT h FROM unnest(v_hashes) h ORDER BY h LOOP
-            PERFORM consent._touch_address(r.h, v_groups[1]);
+            PERFORM consent._touch_address(r.h, coalesce(
+                (SELECT ca.channel_group FROM consent_data.contact_address ca WHERE ca.address_hash = r.h LIMIT 1),
+                (consent._groups(NULL, ARRAY[v_channel]))[1]));
         END LOOP;
     END IF;
 

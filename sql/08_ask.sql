@@ -62,6 +62,9 @@ CREATE FUNCTION consent._explain_send_as_of(
 AS $$
 DECLARE
     key text;
+    -- Compared with NULL, no event of the ledger would count, and with it no opt-out.
+    v_at timestamptz := coalesce(at, statement_timestamp());
+    v_known timestamptz := coalesce(known_at, 'infinity');
 BEGIN
     BEGIN
         key := consent._key(contact);
@@ -69,8 +72,8 @@ BEGIN
         key := NULL;
     END;
     RETURN consent._with_sources(key, consent._explain(
-        consent._state_of(key, at, known_at), message_kind, product_category, channel, sender, at,
-        consent._attempts(key, sender, at, known_at)));
+        consent._state_of(key, v_at, v_known), message_kind, product_category, channel, sender, v_at,
+        consent._attempts(key, sender, v_at, v_known)));
 END
 $$;
 COMMENT ON FUNCTION consent._explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)

@@ -85,7 +85,8 @@ SELECT n, a.allowed, a.reason FROM unnest('{23, 24}'::bigint[]) n, consent.expla
 -- A phone number's national spelling, by the contact's country. Texts are off; live calls are another channel.
 INSERT INTO crm.customer VALUES (26, 'GB', NULL, '020 7946 0026');
 SELECT consent.refold('{26}');
-SELECT consent.opt_in(26::bigint, '{sms}', evidence => '{"form": 1}', at => '2026-02-01Z') > 0 AS recorded, consent.can_send(26::bigint, 'newsletter', channel => 'sms');
+SELECT consent.opt_in(26::bigint, '{sms}', evidence => '{"form": 1}', at => '2026-02-01Z') > 0 AS recorded;
+SELECT consent.can_send(26::bigint, 'newsletter', channel => 'sms');
 SELECT consent.opt_out(NULL::bigint, 'sms', address => '+442079460026') > 0 AS recorded;
 SELECT channel, a.allowed, coalesce(a.reason, a.basis) AS because FROM unnest(ARRAY['sms', 'phone_live']) channel, LATERAL consent.explain_send(26::bigint, 'newsletter', 'shoes', channel) a;
 -- A register's entry without a channel is about its own kinds of address.

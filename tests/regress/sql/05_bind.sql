@@ -64,4 +64,4 @@ SELECT consent.bind_contacts('crm.bound_customer') > 0 AS bound;
 INSERT INTO crm.sale VALUES (4, '2026-01-23Z', 'shoes', 'refund', 'yes'), (4, '2026-01-23Z', 'shoes', 'purchase', 'perhaps');
 SELECT test.fails($$SELECT consent._refold_fold()$$);
 SELECT test.fails($$SELECT * FROM consent._refold_apply(1, 1000)$$);
-TABLE test.answers;
+SELECT n, can_send FROM test.answers;

@@ -46,7 +46,7 @@ INSERT INTO test.command (command, expected) VALUES
     ($$UPDATE consent_data.message_kind SET nature = 'transactional' WHERE name = 'newsletter'$$, 'M'),
     ($$INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, reason) VALUES ('gb.free_account_is_sale', true, 'me', 'so')$$, 'M'),
     ($$UPDATE consent_data.setting SET marketing_off = true$$, 'M'),
-    ($$UPDATE consent_data.setting SET similarity_threshold = 0.6$$, 'BM'),
+    ($$UPDATE consent_data.setting SET similarity_version = 1$$, 'BM'),
     ($$INSERT INTO consent_data.run (step) VALUES ('refold')$$, 'BM'),
     ($$SELECT consent.refold('{1}')$$, 'BM'),
     ($$SELECT consent._refold_fold()$$, 'BM'),
@@ -58,7 +58,7 @@ INSERT INTO test.command (command, expected) VALUES
     ($$SELECT consent.bind_contacts('crm.bound_customer')$$, 'M'),
     ($$SELECT consent.unbind('crm.bound_sale')$$, 'M'),
     ($$SELECT consent._key_create()$$, 'M'),
-    ($$SELECT consent._merge(NULL, NULL)$$, 'M'),
+    ($$SELECT consent._merge(state, state) FROM consent.decidable$$, 'M'),
     ($$SELECT consent._record('1', 'click', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$, 'RM');
 INSERT INTO consent_data.audit_question VALUES ('newsletter', 'shoes');
 SELECT consent.opt_out(2::bigint) > 0 AS recorded;

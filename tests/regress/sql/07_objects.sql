@@ -24,9 +24,9 @@ SELECT p.oid::regprocedure AS function, p.prokind AS kind, p.provolatile AS vola
 -- Members that are no functions.
 SELECT pg_describe_object(d.classid, d.objid, 0) AS member FROM pg_depend d
  WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_consent') AND d.deptype = 'e' AND d.classid <> 'pg_proc'::regclass
- ORDER BY 1 COLLATE "C";
+ ORDER BY 1;
 -- What setup() makes: no members, so that a dump has them and DROP EXTENSION does not.
 SELECT c.oid::regclass AS relation, c.relkind AS kind, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS member
-  FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace) AND c.relkind IN ('r', 'v', 'i') ORDER BY 1::text COLLATE "C";
+  FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace) AND c.relkind IN ('r', 'v', 'i') ORDER BY c.oid::regclass::text;
 SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger, t.tgenabled AS enabled FROM pg_trigger t
- WHERE t.tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'consent_data'::regnamespace) AND NOT t.tgisinternal ORDER BY 1::text COLLATE "C", 2;
+ WHERE t.tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'consent_data'::regnamespace) AND NOT t.tgisinternal ORDER BY t.tgrelid::regclass::text, 2;

@@ -30,8 +30,9 @@ pub fn build(client: &mut Client, settings: &Settings, report: &mut Report) -> R
     client.batch_execute(&format!(
         "UPDATE crm.customer c SET newsletter_ok = true FROM consent.audience({ASKED}) a WHERE a.contact_id = c.id"
     ))?;
-    // Rewritten, so that the scan of the flag does not pay for the update's dead rows.
-    client.batch_execute("VACUUM FULL crm.customer")?;
+    // Rewritten, so that the scan of the flag does not pay for the update's dead rows, and in the order of the
+    // keys: with all the yes at the end the processor would predict each answer.
+    client.batch_execute("CLUSTER crm.customer USING customer_pkey")?;
     client.batch_execute("VACUUM ANALYZE crm.customer")?;
     client.batch_execute(
         "CREATE TABLE crm.sample AS SELECT id FROM crm.customer \
