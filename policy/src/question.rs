@@ -1,5 +1,9 @@
 //! A question: everything a decision needs besides the contact's state.
 
+mod plan;
+
+pub use plan::Phase;
+
 use crate::codes::*;
 use crate::fact::{CategoryId, SenderId};
 use crate::pack::{Pack, Rule, SenderTrait, When};
@@ -105,6 +109,9 @@ pub struct Jurisdiction {
     pub rules: Vec<Rule>,
     /// Contested points: the switch and whether it is decided permissively.
     pub switches: Vec<(String, bool)>,
+    /// Worked out from the rules and the question's instant.
+    #[serde(skip)]
+    pub(crate) plan: plan::Plan,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +148,7 @@ impl Question {
         target.similar.sort_unstable();
         let context = Context { sender: &sender, message: &message, target: &target };
         let jurisdictions = packs.iter().map(|p| context.compile(p, at, &decisions)).collect();
-        Question {
+        let question = Question {
             at,
             sender,
             message,
@@ -151,7 +158,15 @@ impl Question {
             marketing_blocked: None,
             policy_version: crate::pack::POLICY_VERSION.to_owned(),
             similarity_version: 0,
+        };
+        question.planned()
+    }
+
+    fn planned(mut self) -> Question {
+        for jurisdiction in &mut self.jurisdictions {
+            jurisdiction.plan = plan::Plan::new(jurisdiction, self.at);
         }
+        self
     }
 
     /// The stored form: a digest, by which a decoded question is recognised without decoding, then the content.
@@ -167,7 +182,7 @@ impl Question {
         if Sha256::digest(body)[..DIGEST_BYTES] != *digest {
             return Err(BadQuestion);
         }
-        postcard::from_bytes(body).map_err(|_| BadQuestion)
+        postcard::from_bytes(body).map(Question::planned).map_err(|_| BadQuestion)
     }
 
     /// The digest at the head of the stored form.
@@ -230,6 +245,7 @@ impl Context<'_> {
                 .map(|r| Rule { note: String::new(), source: String::new(), ..r.clone() })
                 .collect(),
             switches,
+            plan: plan::Plan::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 use crate::codes::Reason;
 use crate::decide::{Case, clock};
 use crate::pack::{Requirement, Rule};
-use crate::question::Question;
+use crate::question::{Phase, Question};
 use crate::state::{Atom, StateView};
 use crate::time::{Instant, Period};
 
@@ -61,7 +61,7 @@ pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessm
         Ok(Atom::Hold(h)) => h.held.is_some_and(|held| h.released.is_none_or(|r| r <= held)),
         _ => false,
     });
-    for rule in case.rules() {
+    for rule in case.rules(Phase::Last) {
         let Requirement::Retention(retention) = &rule.then else { continue };
         let Ok(crate::decide::Clock::Since(since, _)) = clock(&case, retention) else { continue };
         let ends_at = since.plus(retention.after, case.zone());

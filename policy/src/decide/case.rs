@@ -4,7 +4,7 @@ use super::{Check, Denied};
 use crate::codes::*;
 use crate::pack::Rule;
 use crate::profile::AddressInUse;
-use crate::question::{Jurisdiction, Question};
+use crate::question::{Jurisdiction, Phase, Question};
 use crate::state::{Atom, Contract, Relation, StateView};
 use crate::time::{Instant, Period};
 use chrono_tz::Tz;
@@ -79,21 +79,23 @@ impl<'s, 'q> Case<'s, 'q> {
         self.jurisdiction.rules.iter().filter(move |r| r.from > today && self.concerned_by(r))
     }
 
-    /// The rules for this message that concern this contact and are in force.
-    pub fn rules(&self) -> impl Iterator<Item = &'q Rule> + '_ {
-        let utc = self.at.to_utc().date_naive();
-        let (before, after) = (utc - chrono::Duration::days(1), utc + chrono::Duration::days(1));
-        self.jurisdiction.rules.iter().filter(move |rule| {
-            // The contact's date is within a day of the UTC date; the zone matters only near a rule's edge.
-            let near = |edge| before < edge && edge <= after;
-            let day = if near(rule.from) || rule.until.is_some_and(near) {
-                self.at.local_date(self.zone())
-            } else {
-                utc
-            };
-            let in_force = rule.in_force_on(day);
-            in_force && self.concerned_by(rule)
-        })
+    /// The rules of a phase that concern this contact and are in force.
+    pub fn rules(&self, phase: Phase) -> impl Iterator<Item = &'q Rule> + '_ {
+        let jurisdiction = self.jurisdiction;
+        // The plan is for the question's own instant; `valid_until` asks about later ones too.
+        let planned = self.at == self.question.at;
+        let steps = if planned { jurisdiction.plan.steps(phase) } else { &[] };
+        let all = if planned { &[][..] } else { &jurisdiction.rules };
+        let now = steps
+            .iter()
+            .map(|s| (&jurisdiction.rules[s.rule], s.near_an_edge))
+            .filter(|(rule, near)| !*near || self.in_force(rule));
+        let later = all.iter().filter(move |r| Phase::of(r) == phase && self.in_force(r)).map(|r| (r, true));
+        now.chain(later).map(|(rule, _)| rule).filter(|rule| self.concerned_by(rule))
+    }
+
+    fn in_force(&self, rule: &Rule) -> bool {
+        rule.in_force_on(self.at.local_date(self.zone()))
     }
 
     fn concerned_by(&self, rule: &Rule) -> bool {

@@ -6,6 +6,7 @@ use super::permission::{Miss, Outcome};
 use crate::codes::*;
 use crate::fact::Expiry;
 use crate::pack::{Consent, Requirement};
+use crate::question::Phase;
 use crate::state::{Atom, Confirmation, OptIn, Restriction};
 use crate::time::Instant;
 
@@ -130,7 +131,7 @@ fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant
 /// valid consent now does; nothing else ever lifts a refusal.
 pub(super) fn lifts<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check<'q, bool> {
     let usual = Consent::default();
-    let rule = case.rules().find_map(|r| match &r.then {
+    let rule = case.rules(Phase::Permission).find_map(|r| match &r.then {
         Requirement::Consent(c) => Some(c),
         _ => None,
     });

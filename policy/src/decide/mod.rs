@@ -21,7 +21,7 @@ pub(crate) use retain::{Clock, clock};
 
 use crate::codes::*;
 use crate::pack::{Requirement, Rule};
-use crate::question::Question;
+use crate::question::{Phase, Question};
 use crate::state::{Atom, Corrupt, StateView};
 use crate::time::{Instant, start_of_day};
 
@@ -147,7 +147,7 @@ fn decide_at<'q>(
 }
 
 fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Check<'q, Allowed<'q>> {
-    for rule in case.rules() {
+    for rule in case.rules(Phase::Service) {
         if let Requirement::Service(service) = &rule.then
             && let Some(allowed) = service::evaluate(case, rule, service)?
         {
@@ -160,7 +160,7 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     if let Some(reason) = case.question.marketing_blocked {
         return Err(Denied::new(reason).into());
     }
-    for rule in case.rules() {
+    for rule in case.rules(Phase::Prohibition) {
         if let Requirement::Prohibited(p) = &rule.then
             && !(p.except_ongoing_contract && case.ongoing_contract()?.is_some())
         {
@@ -169,13 +169,13 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     }
     restriction::check(case)?;
     let mut holds_until = Instant::MAX;
-    for rule in case.rules() {
+    for rule in case.rules(Phase::Register) {
         if let Requirement::Register(r) = &rule.then {
             holds_until = holds_until.min(register::check(case, rule, r)?);
         }
     }
     let mut allowed = permission::find(case)?;
-    for rule in case.rules() {
+    for rule in case.rules(Phase::Last) {
         match &rule.then {
             Requirement::Retention(r) => holds_until = holds_until.min(retain::check(case, rule, r)?),
             Requirement::Hours(h) if timing => timing::check_hours(case, rule, h)?,

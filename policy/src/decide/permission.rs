@@ -5,6 +5,7 @@ use super::case::Case;
 use super::{Allowed, Check, Denied, Support, consent, relationship};
 use crate::codes::*;
 use crate::pack::{OngoingContract, Regime, Requirement};
+use crate::question::Phase;
 use crate::state::Atom;
 use crate::time::Instant;
 
@@ -41,7 +42,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
     let mut best: Option<Allowed<'q>> = None;
     let mut nearest = Miss::NOTHING;
     let mut missed_rule = None;
-    for rule in case.rules() {
+    for rule in case.rules(Phase::Permission) {
         let (basis, outcome) = match &rule.then {
             Requirement::Consent(c) => (Basis::Consent, consent::evaluate(case, c)?),
             Requirement::Relationship(r) => (r.basis, relationship::evaluate(case, rule, r)?),
