@@ -126,11 +126,16 @@ impl<'s, 'q> Case<'s, 'q> {
         if address == 0 { current.since.is_none_or(|since| at >= since) } else { address == current.tag }
     }
 
+    /// Whether `at` lies in a window that began at `start`, whatever the calendar: no window is shorter than 365-day
+    /// years and 28-day months, less a day for the clocks. `false` settles nothing.
+    pub fn surely_within(&self, start: Instant, window: Period) -> bool {
+        let least = i64::from(window.years * 365 + window.months * 28 + window.days) - 1;
+        self.at.0 - start.0 < least * MS_PER_DAY
+    }
+
     /// The end of a window that began at `start`, or `None` where it is over.
     pub fn window_end(&self, start: Instant, window: Period) -> Option<Instant> {
-        // No calendar makes a window shorter than this: 365-day years, 28-day months, a day for the clocks.
-        let least = i64::from(window.years * 365 + window.months * 28 + window.days) - 1;
-        if !self.exact && self.at.0 - start.0 < least * MS_PER_DAY {
+        if !self.exact && self.surely_within(start, window) {
             return Some(Instant::MAX);
         }
         let end = start.plus(window, self.zone());

@@ -18,6 +18,10 @@ pub(super) fn evaluate<'q>(
     let mut best: Option<(Instant, Relation, Option<&'q str>)> = None;
     for atom in case.view.relations() {
         let Atom::Relation(relation) = atom? else { continue };
+        // Most purchases fall here; only an explanation wants to know which other limb they lack.
+        if !case.exact && wanted.similar && !case.is_similar(&relation) {
+            continue;
+        }
         let mut runs_until = Instant::MAX;
         if wanted.running {
             let Some(end) = case.runs_until(relation.kind, relation.category)? else { continue };

@@ -18,6 +18,32 @@ pub(crate) enum Clock {
     Since(Instant, Atom),
 }
 
+/// What an atom says the person did, and when.
+fn action(atom: &Atom) -> Option<(EventKind, u32, Instant)> {
+    match atom {
+        Atom::Relation(r) => Some((r.kind, r.sender, r.at)),
+        Atom::OptIn(o) if o.other_contact == 0 => Some((EventKind::OptIn, o.sender, o.at)),
+        Atom::Confirmation(c) => Some((EventKind::OptInConfirmed, c.sender, c.at)),
+        Atom::Action(a) => Some((a.kind, a.sender, a.at)),
+        Atom::Contract(c) => c.ended.map(|ended| (c.kind, c.sender, ended)),
+        _ => None,
+    }
+}
+
+/// Whether any one action settles that the time is not over, without looking for the last.
+fn acted_lately<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, bool> {
+    for atom in case.view.relations().chain(case.view.opt_ins()) {
+        if let Some((kind, sender, at)) = action(&atom?)
+            && sender == case.sender()
+            && rule.actions.contains(kind)
+            && case.surely_within(at, rule.after)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The last thing the person did that restarts the clock, for the asking sender.
 pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Clock> {
     if let Some(contract) = case.running_contract()? {
@@ -31,17 +57,7 @@ pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Cloc
     let atoms = case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity());
     for atom in atoms {
         let atom = atom?;
-        let (kind, sender, at) = match atom {
-            Atom::Relation(r) => (r.kind, r.sender, r.at),
-            Atom::OptIn(o) if o.other_contact == 0 => (EventKind::OptIn, o.sender, o.at),
-            Atom::Confirmation(c) => (EventKind::OptInConfirmed, c.sender, c.at),
-            Atom::Action(a) => (a.kind, a.sender, a.at),
-            Atom::Contract(c) => match c.ended {
-                Some(ended) => (c.kind, c.sender, ended),
-                None => continue,
-            },
-            _ => continue,
-        };
+        let Some((kind, sender, at)) = action(&atom) else { continue };
         let counts = sender == case.sender() && rule.actions.contains(kind);
         if counts && last.is_none_or(|(t, _)| at > t) {
             last = Some((at, atom));
@@ -52,6 +68,9 @@ pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Cloc
 
 /// Until when the data may serve marketing.
 pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, retention: &Retention) -> Check<'q, Instant> {
+    if !case.exact && acted_lately(case, retention)? {
+        return Ok(Instant::MAX);
+    }
     match clock(case, retention)? {
         Clock::NotStarted | Clock::ContractRuns => Ok(Instant::MAX),
         Clock::Since(at, atom) => case

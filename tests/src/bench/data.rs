@@ -14,7 +14,6 @@ const STRETCH: i64 = 50_000;
 pub fn build(client: &mut Client, settings: &Settings, report: &mut Report) -> Result<()> {
     let contacts = settings.contacts;
     say(&format!("making {contacts} customers"));
-    // `SET` in the batch itself would be undone by its failure only; a session setting reaches every statement.
     client.batch_execute(&format!("SET bench.contacts = '{contacts}'"))?;
     statements(client, CRM)?;
     say("binding them");

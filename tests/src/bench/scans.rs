@@ -116,6 +116,9 @@ fn round(
         let rows = if is_sample { sample } else { customers } as f64;
         let ratio = (ms / rows) / (flag / customers as f64);
         let mut note = format!("{:.3} µs/row", ms * 1e3 / rows);
+        if is_sample {
+            note += &format!("; ratio per row, {sample} rows in random order");
+        }
         if !is_sample && scan.id != "states" && scan.count != yes {
             note += &format!("; {:+} of {yes} answers", scan.count - yes);
         }

@@ -41,6 +41,13 @@ impl<'a> Reader<'a> {
     }
 
     fn varint(&mut self) -> Read<u64> {
+        // Most numbers are one byte: senders, categories apart by little.
+        if let Some((&first, rest)) = self.bytes.split_first()
+            && first < 0x80
+        {
+            self.bytes = rest;
+            return Ok(u64::from(first));
+        }
         let mut v = 0;
         for shift in (0..63).step_by(7) {
             let b = self.u8()?;
