@@ -17,8 +17,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._bindable() IS 'The columns a binding view may have. A contact_id has the type chosen at setup.';
 
+-- Folds read a bound view with this function's owner's rights, and so do the functions in it: whoever binds must be able
+-- to read it, and whoever owns it must be trusted with the configuration anyway.
 CREATE FUNCTION consent._bind(kind text, view regclass, sender text) RETURNS integer
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -29,6 +31,12 @@ DECLARE
     unknown text;
     id integer;
 BEGIN
+    IF NOT has_table_privilege(session_user, view, 'SELECT')
+       OR NOT (SELECT pg_has_role(c.relowner, 'consent_admin', 'member') FROM pg_class c WHERE c.oid = view) THEN
+        RAISE EXCEPTION '% can''t be bound', view USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'Whoever binds a view must be able to read it, and its owner must be a member of consent_admin.',
+            HINT = 'Grant SELECT on the view, or have an administrator own it.';
+    END IF;
     SELECT array_agg(b.name) FILTER (WHERE a.attname IS NOT NULL),
            string_agg(CASE WHEN a.attname IS NULL THEN format('%s %s is missing', b.name, coalesce(b.type, key_type))
                            ELSE format('%s is %s, expected %s', b.name, format_type(a.atttypid, NULL), coalesce(b.type, key_type)) END,
@@ -75,7 +83,7 @@ CREATE FUNCTION consent.bind_engagement(view regclass, sender text DEFAULT NULL)
 COMMENT ON FUNCTION consent.bind_engagement(regclass, text)
     IS 'Binds a view of what people did: contact_id, at, kind (click, login, inbound_contact); optional machine (a scanner''s click does not count).';
 CREATE FUNCTION consent.unbind(view regclass) RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     DELETE FROM consent_data.binding b WHERE b.view = unbind.view::text;
     SELECT consent._rebuild_crm_views();
@@ -98,7 +106,7 @@ BEGIN
       INTO contacts FROM consent_data.binding b WHERE b.kind = 'contacts';
     SELECT string_agg(CASE b.kind
                WHEN 'purchases' THEN format(
-                   'SELECT v.contact_id, %s AS kind, v.at, %s AS sender_id, %s AS channels, c.category_id, %s AS opt_out_offered, %s AS refused, %s AS from_person, NULL::jsonb AS detail FROM %s v LEFT JOIN consent_data.category c ON c.name = v.category%s',
+                   'SELECT v.contact_id, %s AS kind, v.at, %s AS sender_id, %s AS channels, c.category_id, %s AS opt_out_offered, %s AS refused, %s AS from_person FROM %s v LEFT JOIN consent_data.category c ON c.name = v.category%s',
                    CASE WHEN 'kind' = ANY (b.columns) THEN 'v.kind' ELSE '''purchase''::text' END, b.sender_id,
                    CASE WHEN 'channels' = ANY (b.columns) THEN 'v.channels' ELSE 'NULL::text[]' END,
                    CASE WHEN 'opt_out_offered' = ANY (b.columns) THEN 'coalesce(v.opt_out_offered, ''unknown'')' ELSE '''unknown''::text' END,
@@ -106,14 +114,14 @@ BEGIN
                    CASE WHEN 'from_person' = ANY (b.columns) THEN 'coalesce(v.from_person, true)' ELSE 'true' END,
                    b.view, CASE WHEN 'kind' = ANY (b.columns) THEN ' WHERE v.kind <> ALL (''{cancelled,credit_note}'')' ELSE '' END)
                ELSE format(
-                   'SELECT v.contact_id, v.kind, v.at, %s, NULL::text[], NULL::integer, NULL::text, false, true, NULL::jsonb FROM %s v%s',
+                   'SELECT v.contact_id, v.kind, v.at, %s, NULL::text[], NULL::integer, NULL::text, false, true FROM %s v%s',
                    b.sender_id, b.view, CASE WHEN 'machine' = ANY (b.columns) THEN ' WHERE v.machine IS NOT TRUE' ELSE '' END)
                END, ' UNION ALL ')
       INTO events FROM consent_data.binding b WHERE b.kind <> 'contacts';
     EXECUTE 'CREATE OR REPLACE VIEW consent_data.crm_contact (contact_id, country, region, timezone, subscriber, address_kind, line, email, phone, post) AS '
         || coalesce(contacts, format('SELECT NULL::%s, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text WHERE false', key_type));
-    EXECUTE 'CREATE OR REPLACE VIEW consent_data.crm_event (contact_id, kind, at, sender_id, channels, category_id, opt_out_offered, refused, from_person, detail) AS '
-        || coalesce(events, format('SELECT NULL::%s, NULL::text, NULL::timestamptz, NULL::integer, NULL::text[], NULL::integer, NULL::text, false, true, NULL::jsonb WHERE false', key_type));
+    EXECUTE 'CREATE OR REPLACE VIEW consent_data.crm_event (contact_id, kind, at, sender_id, channels, category_id, opt_out_offered, refused, from_person) AS '
+        || coalesce(events, format('SELECT NULL::%s, NULL::text, NULL::timestamptz, NULL::integer, NULL::text[], NULL::integer, NULL::text, false, true WHERE false', key_type));
     COMMENT ON VIEW consent_data.crm_contact IS 'All bound contacts.';
     COMMENT ON VIEW consent_data.crm_event IS 'All bound sales and engagement, as facts.';
 END

@@ -20,10 +20,10 @@ BEGIN
           JOIN consent_data.event e ON e.event_id = ae.event_id
          WHERE ca.contact_id = key AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
-        SELECT consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person, c.detail)
+        SELECT consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event c
          WHERE c.contact_id = key AND c.at <= least(upto, now())
-         GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person, c.detail
+         GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
         SELECT consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
                                     ARRAY(SELECT consent._tag(ca.address_hash)
@@ -52,16 +52,15 @@ CREATE FUNCTION consent._address_fact(
 COMMENT ON FUNCTION consent._address_fact(text, text, timestamptz, timestamptz, integer, text[], integer, jsonb)
     IS 'What an event that rests on an address means for a contact who uses it.';
 
--- A row of the CRM is its own proof: the sender's book of record.
+-- A row of the CRM is its own proof: the sender's book of record. One that can't be read makes its contact dirty, which
+-- denies; it must not keep an opt-out from being recorded, nor the other contacts from being folded.
 CREATE FUNCTION consent._crm_fact(
     kind text, at timestamptz, sender_id integer, channels text[], category_id integer, opt_out_offered text,
-    refused boolean, from_person boolean, detail jsonb)
+    refused boolean, from_person boolean)
     RETURNS consent.state
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN consent.fact(kind, at, at, sender_id, channels, category_id, opt_out_offered, refused, from_person, NULL,
-                        detail, '{"source": "crm"}');
-COMMENT ON FUNCTION consent._crm_fact(text, timestamptz, integer, text[], integer, text, boolean, boolean, jsonb)
-    IS 'The state that a row of the CRM leaves.';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_crm_fact_wrapper';
+COMMENT ON FUNCTION consent._crm_fact(text, timestamptz, integer, text[], integer, text, boolean, boolean)
+    IS 'The state that a row of the CRM leaves; a dirty one if it can''t be read.';
 
 CREATE FUNCTION consent._crm_profile(
     country text, region text, timezone text, subscriber text, address_kind text, line text, tags bigint[], since timestamptz[])
@@ -207,10 +206,10 @@ BEGIN
              WHERE e.contact_id IS DISTINCT FROM ca.contact_id
             UNION ALL
             SELECT c.contact_id, consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id,
-                       c.opt_out_offered, c.refused, c.from_person, c.detail)
+                       c.opt_out_offered, c.refused, c.from_person)
               FROM consent_data.crm_event c
              WHERE c.contact_id IS NOT NULL AND c.at <= now()
-             GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person, c.detail
+             GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
             UNION ALL
             SELECT c.contact_id, consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
                        ARRAY[consent._tag(em.address_hash), consent._tag(ph.address_hash), consent._tag(po.address_hash)],

@@ -34,7 +34,12 @@ fn _allows(state: Option<&[u8]>, question: Option<&[u8]>, fcinfo: pg_sys::Functi
 
 /// The planner's estimate of how many rows `@@` lets through.
 #[pg_extern(sql = false)]
-fn _allows_selectivity(_planner: Internal, _operator: pg_sys::Oid, _operands: Internal, _relation: i32) -> f64 {
+fn _allows_selectivity(
+    _planner: Internal,
+    _operator: pg_sys::Oid,
+    _operands: Internal,
+    _relation: i32,
+) -> f64 {
     config::current().map_or(config::USUAL_YES_RATE, |c| c.yes_rate)
 }
 

@@ -29,7 +29,10 @@ unsafe extern "C-unwind" fn configuration_invalidated(_arg: pg_sys::Datum, relat
     }
 }
 
+/// Whether any session, this one included, has changed the configuration since it was read.
 pub fn configuration_is_stale() -> bool {
+    // SAFETY: takes in what other sessions committed; may call the callback above, which touches atomics only.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
     CONFIGURATION_STALE.load(Ordering::Relaxed)
 }
 

@@ -206,21 +206,14 @@ fn fact(
     address_tag: Option<i64>,
     other_contact_tag: Option<i64>,
 ) -> Result<Vec<u8>> {
-    let kind: EventKind = kind.ok_or(Error::Null { field: "kind" })?.parse().map_err(Error::from)?;
-    let at = config::instant(at.ok_or(Error::Null { field: "at" })?);
-    let sender = sender_id.ok_or(Error::Null { field: "sender_id" })? as u32;
+    let common = common(kind, at, sender_id, channels, category_id, opt_out_offered, refused, from_person)?;
     let detail = Detail(match detail {
         Some(JsonB(Value::Object(fields))) => fields,
         _ => serde_json::Map::new(),
     });
     let method = detail.code("method")?;
     let fact = Fact {
-        recorded_at: recorded_at.map_or(at, config::instant),
-        channels: parse_set(channels, usual_channels(kind))?,
-        category: category_id.unwrap_or(0) as u32,
-        opt_out_offered: opt_out_offered.map_or(Ok(Tri::Unknown), str::parse).map_err(Error::from)?,
-        refused: refused.unwrap_or(false),
-        from_person: from_person.unwrap_or(true),
+        recorded_at: recorded_at.map_or(common.at, config::instant),
         address: address_tag.unwrap_or(0) as u32,
         other_contact: other_contact_tag.unwrap_or(0) as u32,
         grade: grade(method, evidence.as_ref()),
@@ -236,9 +229,51 @@ fn fact(
         refusal_notice: detail.code("refusal_notice")?.unwrap_or(Tri::Unknown),
         relevant_to_role: detail.code("relevant_to_role")?.unwrap_or(Tri::Unknown),
         machine: detail.flag("machine"),
-        ..Fact::new(kind, at, sender)
+        ..common
     };
     Ok(State::of_fact(&fact).encode())
+}
+
+/// What facts of the ledger and rows of the CRM have in common.
+#[allow(clippy::too_many_arguments)]
+fn common(
+    kind: Option<&str>,
+    at: Option<i64>,
+    sender_id: Option<i32>,
+    channels: Option<Array<'_, &str>>,
+    category_id: Option<i32>,
+    opt_out_offered: Option<&str>,
+    refused: Option<bool>,
+    from_person: Option<bool>,
+) -> Result<Fact> {
+    let kind: EventKind = kind.ok_or(Error::Null { field: "kind" })?.parse().map_err(Error::from)?;
+    let at = config::instant(at.ok_or(Error::Null { field: "at" })?);
+    let sender = sender_id.ok_or(Error::Null { field: "sender_id" })? as u32;
+    Ok(Fact {
+        channels: parse_set(channels, usual_channels(kind))?,
+        category: category_id.unwrap_or(0) as u32,
+        opt_out_offered: opt_out_offered.map_or(Ok(Tri::Unknown), str::parse).map_err(Error::from)?,
+        refused: refused.unwrap_or(false),
+        from_person: from_person.unwrap_or(true),
+        ..Fact::new(kind, at, sender)
+    })
+}
+
+/// The state that a row of the CRM leaves; a dirty one if it can't be read.
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn _crm_fact(
+    kind: Option<&str>,
+    at: Option<i64>,
+    sender_id: Option<i32>,
+    channels: Option<Array<'_, &str>>,
+    category_id: Option<i32>,
+    opt_out_offered: Option<&str>,
+    refused: Option<bool>,
+    from_person: Option<bool>,
+) -> Vec<u8> {
+    let fact = common(kind, at, sender_id, channels, category_id, opt_out_offered, refused, from_person);
+    fact.map_or_else(|_| _dirty(), |f| State::of_fact(&f).encode())
 }
 
 /// The state that a contact's master data leaves. A malformed country, region or zone counts as unknown, which

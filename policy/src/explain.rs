@@ -110,7 +110,10 @@ impl Explanation {
     }
 }
 
+/// As PostgreSQL reads it; it does not read years before 1.
 fn time(t: Instant) -> Value {
+    const YEAR_1: Instant = Instant(-62_135_596_800_000);
+    let t = t.max(YEAR_1);
     json!(t.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
 }
 

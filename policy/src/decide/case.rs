@@ -83,15 +83,16 @@ impl<'s, 'q> Case<'s, 'q> {
     pub fn rules(&self, phase: Phase) -> impl Iterator<Item = &'q Rule> + '_ {
         let jurisdiction = self.jurisdiction;
         // The plan is for the question's own instant; `valid_until` asks about later ones too.
-        let planned = self.at == self.question.at;
-        let steps = if planned { jurisdiction.plan.steps(phase) } else { &[] };
-        let all = if planned { &[][..] } else { &jurisdiction.rules };
+        let steps = jurisdiction.plan.steps(phase, self.at);
+        let all = if steps.is_some() { &[][..] } else { &jurisdiction.rules };
         let now = steps
+            .unwrap_or_default()
             .iter()
             .map(|s| (&jurisdiction.rules[s.rule], s.near_an_edge))
-            .filter(|(rule, near)| !*near || self.in_force(rule));
-        let later = all.iter().filter(move |r| Phase::of(r) == phase && self.in_force(r)).map(|r| (r, true));
-        now.chain(later).map(|(rule, _)| rule).filter(|rule| self.concerned_by(rule))
+            .filter(|(rule, near)| !*near || self.in_force(rule))
+            .map(|(rule, _)| rule);
+        let later = all.iter().filter(move |r| Phase::of(r) == phase && self.in_force(r));
+        now.chain(later).filter(|rule| self.concerned_by(rule))
     }
 
     fn in_force(&self, rule: &Rule) -> bool {

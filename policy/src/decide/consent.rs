@@ -127,9 +127,10 @@ fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant
     Ok(confirmed)
 }
 
-/// Whether a later affirmative opt-in lifts this restriction for this message. Only an opt-in that is itself a
-/// valid consent now does; nothing else ever lifts a refusal.
-pub(super) fn lifts<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check<'q, bool> {
+/// Until when a later affirmative opt-in lifts this restriction for this message; `None` where none does. Only an
+/// opt-in that is itself a valid consent now does; nothing else ever lifts a refusal.
+pub(super) fn lifted_until<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check<'q, Option<Instant>> {
+    let mut lifted = None;
     let usual = Consent::default();
     let rule = case.rules(Phase::Permission).find_map(|r| match &r.then {
         Requirement::Consent(c) => Some(c),
@@ -140,15 +141,18 @@ pub(super) fn lifts<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check
         let by_the_same_person = opt_in.other_contact == restriction.other_contact;
         if by_the_same_person
             && given_at(case, &opt_in)?.is_some_and(|at| at > restriction.lifted_after)
-            && judge(case, rule.unwrap_or(&usual), &opt_in)?.is_ok()
+            && let Ok(until) = judge(case, rule.unwrap_or(&usual), &opt_in)?
         {
-            return Ok(true);
+            lifted = lifted.max(Some(until));
         }
     }
-    Ok(false)
+    Ok(lifted)
 }
 
-/// Whether the person has validly opted in to this very sender for this message.
-pub(super) fn given<'q>(case: &Case<'_, 'q>) -> Check<'q, bool> {
-    Ok(matches!(evaluate(case, &Consent::default())?, Outcome::Holds { .. }))
+/// Until when the person has validly opted in to this very sender for this message.
+pub(super) fn given_until<'q>(case: &Case<'_, 'q>) -> Check<'q, Option<Instant>> {
+    Ok(match evaluate(case, &Consent::default())? {
+        Outcome::Holds { until, .. } => Some(until),
+        Outcome::Misses(_) => None,
+    })
 }

@@ -160,15 +160,15 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     if let Some(reason) = case.question.marketing_blocked {
         return Err(Denied::new(reason).into());
     }
+    let mut holds_until = Instant::MAX;
     for rule in case.rules(Phase::Prohibition) {
-        if let Requirement::Prohibited(p) = &rule.then
-            && !(p.except_ongoing_contract && case.ongoing_contract()?.is_some())
-        {
-            return Err(Denied::new(Reason::Prohibited).by(rule).into());
+        if let Requirement::Prohibited(p) = &rule.then {
+            let exempt = if p.except_ongoing_contract { case.ongoing_contract()? } else { None };
+            let contract = exempt.ok_or_else(|| Denied::new(Reason::Prohibited).by(rule))?;
+            holds_until = holds_until.min(contract.runs_until(case.at));
         }
     }
-    restriction::check(case)?;
-    let mut holds_until = Instant::MAX;
+    holds_until = holds_until.min(restriction::check(case)?);
     for rule in case.rules(Phase::Register) {
         if let Requirement::Register(r) = &rule.then {
             holds_until = holds_until.min(register::check(case, rule, r)?);

@@ -22,7 +22,9 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, wanted: &RegisterCh
         let binding = start_of_day(since.local_date(zone) + grace, zone);
         if case.at < binding {
             free_until = free_until.min(binding);
-        } else if !(wanted.unless_consent && consent::given(case)?) {
+        } else if let Some(until) = if wanted.unless_consent { consent::given_until(case)? } else { None } {
+            free_until = free_until.min(until);
+        } else {
             return Err(Denied::new(Reason::Registered).by(rule).on(Atom::Listing(listing)).into());
         }
     }

@@ -5,20 +5,28 @@ use super::case::Case;
 use super::{Check, Denied, consent};
 use crate::codes::*;
 use crate::state::{Atom, Restriction, RestrictionKind};
+use crate::time::Instant;
 
-pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q> {
+/// Until when no refusal forbids: for ever, or as long as the opt-ins hold that lift them.
+pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q, Instant> {
+    let mut free_until = Instant::MAX;
     let mut worst: Option<Restriction> = None;
     for atom in case.view.restrictions() {
         let Atom::Restriction(r) = atom? else { continue };
-        if reaches(case, &r) && !consent::lifts(case, &r)? && worst.is_none_or(|w| outranks(&r, &w)) {
-            worst = Some(r);
-            if !case.exact {
-                break;
-            }
+        if !reaches(case, &r) {
+            continue;
+        }
+        match consent::lifted_until(case, &r)? {
+            Some(until) => free_until = free_until.min(until),
+            None if worst.is_none_or(|w| outranks(&r, &w)) => worst = Some(r),
+            None => {}
+        }
+        if worst.is_some() && !case.exact {
+            break;
         }
     }
     match worst {
-        None => Ok(()),
+        None => Ok(free_until),
         Some(r) => Err(Denied::new(reason(&r)).on(Atom::Restriction(r)).into()),
     }
 }

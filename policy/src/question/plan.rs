@@ -46,6 +46,7 @@ pub(crate) struct Step {
 /// The rules of one jurisdiction that can be in force at the question's instant, by phase.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Plan {
+    made_for: Option<Instant>,
     phases: [Vec<Step>; PHASES],
 }
 
@@ -54,7 +55,7 @@ impl Plan {
         // The contact's date is within a day of the UTC date; the zone matters only near a rule's edge.
         let utc = at.to_utc().date_naive();
         let days: [NaiveDate; 3] = [-1, 0, 1].map(|n| utc + Duration::days(n));
-        let mut plan = Plan::default();
+        let mut plan = Plan { made_for: Some(at), ..Plan::default() };
         for (i, rule) in jurisdiction.rules.iter().enumerate() {
             let in_force = days.map(|d| rule.in_force_on(d));
             if in_force.contains(&true) {
@@ -65,7 +66,8 @@ impl Plan {
         plan
     }
 
-    pub fn steps(&self, phase: Phase) -> &[Step] {
-        &self.phases[phase as usize]
+    /// `None` for another instant than the plan was made for.
+    pub fn steps(&self, phase: Phase, at: Instant) -> Option<&[Step]> {
+        (self.made_for == Some(at)).then(|| &self.phases[phase as usize][..])
     }
 }

@@ -100,6 +100,7 @@ SELECT test.fails($$SELECT consent.opt_out(25::bigint)$$) AS recorded;
 SELECT count(*) FROM consent_data.event WHERE contact_id = 25;
 SELECT consent.can_send(25::bigint, 'newsletter', 'shoes');
 DELETE FROM crm.sale WHERE kind = 'refund';
+SELECT consent.refold('{25}');
 
 -- A refold keeps all of it.
 CREATE TABLE test.before AS SELECT contact_id, a.allowed, a.reason FROM consent_data.contact_state, consent.explain_send(contact_id, 'newsletter', 'shoes') a;

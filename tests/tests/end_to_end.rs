@@ -1,0 +1,11 @@
+//! What must hold over the life of a database: dumps, dropped extensions, crashes, other key types, and that all ways
+//! of asking agree.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod agreement;
+mod crash;
+mod drop_extension;
+mod dump_and_restore;
+mod key_types;
+mod outbox;
+mod shop;
