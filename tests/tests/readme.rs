@@ -1,5 +1,5 @@
 //! The README's SQL is executed: a document that lies about a command costs its reader an hour.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use pg_consent_tests::cluster::{Cluster, Options};
 
@@ -19,7 +19,8 @@ fn no_sql_of_the_readme_fails() {
     for block in blocks {
         client.batch_execute(block).unwrap_or_else(|e| panic!("{e:?} in:\n{block}"));
     }
-    let answers = "SELECT consent.can_send(41, 'newsletter', 'shoes'), consent.can_send(43, 'newsletter', 'shoes'),
+    let answers =
+        "SELECT consent.can_send(41, 'newsletter', 'shoes'), consent.can_send(43, 'newsletter', 'shoes'),
                           consent.can_send(41, 'order_confirmation')";
     let row = client.query_one(answers, &[]).unwrap();
     let answers: [bool; 3] = [0, 1, 2].map(|i| row.get(i));
