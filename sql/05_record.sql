@@ -233,14 +233,32 @@ CREATE FUNCTION consent.opt_in(
 COMMENT ON FUNCTION consent.opt_in(text, text[], text[], text, text, text, jsonb, text, boolean, text, timestamptz)
     IS 'The person opted in. evidence is what proves it: form and wording version; for method oral the reference of the script that was read. With double_opt_in it counts once confirmed.';
 
+-- What a confirmation that names no purposes confirms: the latest request.
+CREATE FUNCTION consent._pending_purposes(contact text, channels text[], sender text) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := consent._key(contact);
+    id integer := consent._sender_id(sender);
+BEGIN
+    RETURN (SELECT e.purposes FROM consent_data.event e
+             WHERE e.contact_id = key AND e.sender_id = id AND e.kind = 'opt_in' AND e.detail->>'double_opt_in' = 'true'
+               AND e.channels && channels
+             ORDER BY e.at DESC, e.event_id DESC LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION consent._pending_purposes(text, text[], text) IS 'The purposes of the latest double opt-in that was asked for.';
+
 CREATE FUNCTION consent.confirm_opt_in(
-    contact text, channels text[] DEFAULT '{email}', sender text DEFAULT NULL, evidence jsonb DEFAULT NULL,
-    address text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    contact text, channels text[] DEFAULT '{email}', purposes text[] DEFAULT NULL, sender text DEFAULT NULL,
+    evidence jsonb DEFAULT NULL, address text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS bigint
     LANGUAGE sql VOLATILE
-    RETURN consent._record(contact, 'opt_in_confirmed', at, channels, NULL, sender, NULL, NULL, NULL, NULL, NULL,
-                           evidence, address, NULL, NULL);
-COMMENT ON FUNCTION consent.confirm_opt_in(text, text[], text, jsonb, text, timestamptz) IS 'The person confirmed a double opt-in.';
+    RETURN consent._record(contact, 'opt_in_confirmed', at, channels, NULL, sender, NULL, NULL, NULL,
+                           COALESCE(purposes, consent._pending_purposes(contact, channels, sender)), NULL, evidence, address, NULL, NULL);
+COMMENT ON FUNCTION consent.confirm_opt_in(text, text[], text[], text, jsonb, text, timestamptz)
+    IS 'The person confirmed a double opt-in; without purposes, the latest one.';
 
 CREATE FUNCTION consent.opt_out(
     contact text, channel text DEFAULT NULL, category text DEFAULT NULL, sender text DEFAULT NULL, via text DEFAULT 'link',
@@ -256,11 +274,15 @@ COMMENT ON FUNCTION consent.opt_out(text, text, text, text, text, text, text, ti
 CREATE FUNCTION consent.opt_out_addresses(
     addresses text[], channel text DEFAULT 'email', sender text DEFAULT NULL, via text DEFAULT 'link', at timestamptz DEFAULT NULL)
     RETURNS SETOF bigint
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT consent._record(NULL, 'opt_out', at, ARRAY[channel], NULL, sender, NULL, NULL, NULL, NULL,
-                           jsonb_build_object('scope', 'all', 'via', via), NULL, a, NULL, NULL)
-      FROM unnest(addresses) a
+#variable_conflict use_variable
+BEGIN
+    -- All of them, however few rows the caller fetches; in the order of the addresses' locks.
+    RETURN QUERY SELECT consent._record(NULL, 'opt_out', at, ARRAY[coalesce(channel, 'email')], NULL, sender, NULL, NULL,
+                                        NULL, NULL, jsonb_build_object('scope', 'all', 'via', via), NULL, x.a, NULL, NULL)
+      FROM (SELECT a FROM unnest(addresses) a ORDER BY consent.address_hash(coalesce(channel, 'email'), a) OFFSET 0) x;
+END
 $$;
 COMMENT ON FUNCTION consent.opt_out_addresses(text[], text, text, text, timestamptz)
     IS 'Opt-outs by address, for people who may not be contacts (yet): whoever has or gets the address is bound.';

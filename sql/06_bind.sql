@@ -53,7 +53,11 @@ BEGIN
     END IF;
     IF 'kind' = ANY (v_columns) THEN
         EXECUTE format('SELECT string_agg(DISTINCT v.kind, '', '') FROM %s v WHERE v.kind <> ALL ($1)', view)
-           INTO unknown USING consent._codes('event_kind') || ARRAY['cancelled', 'credit_note'];
+           INTO unknown USING CASE kind
+               WHEN 'engagement' THEN ARRAY['click', 'open', 'login', 'inbound_contact', 'bounce']
+               -- Consents and refusals belong into the ledger, where they are proved and reach addresses.
+               ELSE ARRAY(SELECT k FROM unnest(consent._codes('event_kind')) k
+                           WHERE k !~ '^(opt_|objection|erasure|register_|system_|sent|call_|legal_)') || ARRAY['cancelled', 'credit_note'] END;
         IF unknown IS NOT NULL THEN
             RAISE EXCEPTION '% has unknown kinds', view
                 USING ERRCODE = 'invalid_parameter_value', DETAIL = format('unknown: %s', unknown),
@@ -107,12 +111,17 @@ BEGIN
     SELECT string_agg(CASE b.kind
                WHEN 'purchases' THEN format(
                    'SELECT v.contact_id, %s AS kind, v.at, %s AS sender_id, %s AS channels, c.category_id, %s AS opt_out_offered, %s AS refused, %s AS from_person FROM %s v LEFT JOIN consent_data.category c ON c.name = v.category%s',
-                   CASE WHEN 'kind' = ANY (b.columns) THEN 'v.kind' ELSE '''purchase''::text' END, b.sender_id,
+                   -- What was cancelled gives nothing, but a refusal given with it stands.
+                   CASE WHEN 'kind' = ANY (b.columns)
+                        THEN 'CASE WHEN v.kind IN (''cancelled'', ''credit_note'') THEN ''opt_in_refused'' ELSE v.kind END'
+                        ELSE '''purchase''::text' END, b.sender_id,
                    CASE WHEN 'channels' = ANY (b.columns) THEN 'v.channels' ELSE 'NULL::text[]' END,
                    CASE WHEN 'opt_out_offered' = ANY (b.columns) THEN 'coalesce(v.opt_out_offered, ''unknown'')' ELSE '''unknown''::text' END,
                    CASE WHEN 'refused' = ANY (b.columns) THEN 'coalesce(v.refused, false)' ELSE 'false' END,
                    CASE WHEN 'from_person' = ANY (b.columns) THEN 'coalesce(v.from_person, true)' ELSE 'true' END,
-                   b.view, CASE WHEN 'kind' = ANY (b.columns) THEN ' WHERE v.kind <> ALL (''{cancelled,credit_note}'')' ELSE '' END)
+                   b.view, CASE WHEN 'kind' <> ALL (b.columns) THEN ''
+                        WHEN 'refused' = ANY (b.columns) THEN ' WHERE coalesce(v.kind, '''') <> ALL (''{cancelled,credit_note}'') OR v.refused'
+                        ELSE ' WHERE coalesce(v.kind, '''') <> ALL (''{cancelled,credit_note}'')' END)
                ELSE format(
                    'SELECT v.contact_id, v.kind, v.at, %s, NULL::text[], NULL::integer, NULL::text, false, true FROM %s v%s',
                    b.sender_id, b.view, CASE WHEN 'machine' = ANY (b.columns) THEN ' WHERE v.machine IS NOT TRUE' ELSE '' END)

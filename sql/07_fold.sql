@@ -20,9 +20,9 @@ BEGIN
           JOIN consent_data.event e ON e.event_id = ae.event_id
          WHERE ca.contact_id = key AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
-        SELECT consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
+        SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event c
-         WHERE c.contact_id = key AND c.at <= least(upto, now())
+         WHERE c.contact_id = key AND (c.at IS NULL OR c.at <= least(upto, now()))
          GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
         SELECT consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
@@ -70,6 +70,40 @@ CREATE FUNCTION consent._crm_profile(
 COMMENT ON FUNCTION consent._crm_profile(text, text, text, text, text, text, bigint[], timestamptz[])
     IS 'The state that a CRM''s master data leaves. A refold replaces it, so it needs no date.';
 
+-- An address that a contact has from the first counts from the beginning; one added or changed later starts from nothing
+-- (a bought address must not inherit the purchases of the time before).
+CREATE FUNCTION consent._new_address_since(contact text) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    RETURN (SELECT CASE WHEN consent.state_json(s.state)->'profile' <> 'null' THEN clock_timestamp() END
+              FROM consent_data.contact_state s WHERE s.contact_id = key);
+END
+$$;
+COMMENT ON FUNCTION consent._new_address_since(text) IS 'Since when a newly seen address belongs to a contact; NULL for a contact first seen now.';
+
+-- Refusals that named a contact and found no address then: ties them to the addresses known now.
+CREATE FUNCTION consent._link_refusals(contact text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    INSERT INTO consent_data.address_event (address_hash, event_id)
+    SELECT ca.address_hash, e.event_id
+      FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
+     WHERE (contact IS NULL OR e.contact_id = key) AND e.address_hash IS NULL
+       AND e.kind IN ('opt_out', 'objection', 'erasure_request', 'register_listed', 'register_delisted')
+       AND ca.channel_group = ANY (consent._groups(e.kind, e.channels))
+       AND NOT EXISTS (SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
+                        WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group)
+    ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION consent._link_refusals(text) IS 'Ties refusals recorded before an address was known to the address; NULL: of all contacts.';
+
 -- Takes the contact's current addresses over from the CRM. A new or changed one is locked first, so that an opt-out
 -- on it either is seen by the fold that follows or sees this contact.
 CREATE FUNCTION consent._sync_addresses(contact text) RETURNS void
@@ -77,6 +111,7 @@ CREATE FUNCTION consent._sync_addresses(contact text) RETURNS void
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
+    linked boolean := false;
     r record;
 BEGIN
     FOR r IN
@@ -90,9 +125,24 @@ BEGIN
             SELECT FROM consent_data.contact_address a
              WHERE a.contact_id = key AND a.channel_group = r.name AND a.address_hash = r.hash);
         PERFORM consent._touch_address(r.hash, r.name);
-        INSERT INTO consent_data.contact_address AS a (contact_id, channel_group, address_hash) VALUES (key, r.name, r.hash)
+        INSERT INTO consent_data.contact_address AS a (contact_id, channel_group, address_hash, since)
+        VALUES (key, r.name, r.hash, consent._new_address_since(contact))
         ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
+        linked := true;
     END LOOP;
+    -- Refusals recorded before the address was known reach it now, and whoever shares it.
+    IF linked THEN
+        PERFORM consent._link_refusals(key::text);
+        FOR r IN SELECT ca.contact_id, e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail
+                   FROM consent_data.event e
+                   JOIN consent_data.address_event ae ON ae.event_id = e.event_id
+                   JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
+                  WHERE e.contact_id = key AND ca.contact_id <> key
+                  ORDER BY ca.contact_id LOOP
+            PERFORM consent._take_in(r.contact_id::text, consent._address_fact(
+                key::text, r.kind, r.at, r.recorded_at, r.sender_id, r.channels, r.category_id, r.detail));
+        END LOOP;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION consent._sync_addresses(text) IS 'Takes a contact''s current addresses over from the CRM, under the locks of the new ones.';
@@ -172,11 +222,13 @@ BEGIN
     INSERT INTO consent_data.address AS t (address_hash, channel_group)
     SELECT a.address_hash, min(a.channel_group) FROM pg_temp.consent_new_address a GROUP BY 1 ORDER BY 1
     ON CONFLICT (address_hash) DO UPDATE SET touched_at = now();
-    INSERT INTO consent_data.contact_address AS t (contact_id, channel_group, address_hash)
-    SELECT DISTINCT ON (a.contact_id, a.channel_group) a.contact_id, a.channel_group, a.address_hash
+    INSERT INTO consent_data.contact_address AS t (contact_id, channel_group, address_hash, since)
+    SELECT DISTINCT ON (a.contact_id, a.channel_group) a.contact_id, a.channel_group, a.address_hash,
+           consent._new_address_since(a.contact_id::text)
       FROM pg_temp.consent_new_address a ORDER BY 1, 2, 3
     ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
     GET DIAGNOSTICS n = ROW_COUNT;
+    PERFORM consent._link_refusals(NULL);
     RETURN n;
 END
 $$;
@@ -205,10 +257,10 @@ BEGIN
               JOIN consent_data.event e ON e.event_id = ae.event_id
              WHERE e.contact_id IS DISTINCT FROM ca.contact_id
             UNION ALL
-            SELECT c.contact_id, consent._crm_fact(c.kind, max(c.at), c.sender_id, c.channels, c.category_id,
+            SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id,
                        c.opt_out_offered, c.refused, c.from_person)
               FROM consent_data.crm_event c
-             WHERE c.contact_id IS NOT NULL AND c.at <= now()
+             WHERE c.contact_id IS NOT NULL AND (c.at IS NULL OR c.at <= now())
              GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
             UNION ALL
             SELECT c.contact_id, consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,

@@ -158,16 +158,19 @@ CREATE FUNCTION consent._similar(sender integer, category integer) RETURNS TABLE
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.other FROM (
-        SELECT s.category_b AS other, s.score FROM consent_data.similarity s, consent_data.setting t
-         WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.category_a = category AND s.score >= t.similarity_threshold
-        UNION ALL
-        SELECT s.category_a, s.score FROM consent_data.similarity s, consent_data.setting t
-         WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.category_b = category AND s.score >= t.similarity_threshold
+        SELECT CASE s.category_a WHEN category THEN s.category_b ELSE s.category_a END AS other
+          FROM consent_data.similarity s, consent_data.setting t
+         WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.score >= t.similarity_threshold
+           AND category IN (s.category_a, s.category_b)
+           AND NOT EXISTS (SELECT FROM consent_data.category c WHERE c.sensitive AND c.category_id IN (s.category_a, s.category_b))
+        UNION
+        SELECT CASE o.category_a WHEN category THEN o.category_b ELSE o.category_a END
+          FROM consent_data.similarity_override o
+         WHERE o.is_similar AND coalesce(o.sender_id, sender) = sender AND category IN (o.category_a, o.category_b)
     ) p
-     WHERE NOT EXISTS (SELECT FROM consent_data.similarity_override o WHERE NOT o.is_similar AND coalesce(o.sender_id, sender) = sender
+     -- A no to a pair beats a yes, whoever said which first.
+     WHERE NOT EXISTS (SELECT FROM consent_data.similarity_override o
+                        WHERE NOT o.is_similar AND coalesce(o.sender_id, sender) = sender
                           AND (o.category_a, o.category_b) IN ((category, p.other), (p.other, category)))
-    UNION
-    SELECT CASE o.category_a WHEN category THEN o.category_b ELSE o.category_a END FROM consent_data.similarity_override o
-     WHERE o.is_similar AND coalesce(o.sender_id, sender) = sender AND category IN (o.category_a, o.category_b)
 $$;
 COMMENT ON FUNCTION consent._similar(integer, integer) IS 'The other categories that count as similar to one, for a sender.';

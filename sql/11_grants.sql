@@ -22,7 +22,6 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
         consent_data.similarity_override, consent_data.policy_decision, consent_data.setting, consent_data.audit_question TO consent_admin;
     GRANT DELETE ON consent_data.similarity_override, consent_data.message_kind, consent_data.audit_question TO consent_admin;
-    GRANT INSERT, UPDATE, DELETE ON consent_data.binding TO consent_admin;
     GRANT UPDATE (sent_at) ON consent_data.outbox TO consent_record;
     GRANT SELECT ON consent_data.outbox TO consent_record;
     GRANT USAGE ON SCHEMA consent_data TO consent_record;
@@ -71,7 +70,7 @@ GRANT EXECUTE ON FUNCTION
     consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
     TO consent_record;
 GRANT EXECUTE ON FUNCTION
-    consent.opt_out_addresses(text[], text, text, text, timestamptz), consent.address_hash(text, text, text)
+    consent._pending_purposes(text, text[], text), consent.opt_out_addresses(text[], text, text, text, timestamptz), consent.address_hash(text, text, text)
     TO consent_record;
 
 -- The recording functions come in three key types.

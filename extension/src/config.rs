@@ -54,6 +54,7 @@ pub struct Config {
     default_sender: Option<String>,
     kinds: HashMap<String, Kind>,
     categories: HashMap<String, Category>,
+    sectors: HashMap<CategoryId, Sector>,
     /// Parents now and ever.
     parents: HashMap<CategoryId, Vec<CategoryId>>,
     decisions: Vec<PolicyDecision>,
@@ -108,6 +109,7 @@ impl Config {
             default_sender: None,
             kinds: HashMap::new(),
             categories: HashMap::new(),
+            sectors: HashMap::new(),
             parents: HashMap::new(),
             decisions: Vec::new(),
             marketing_off: true,
@@ -116,7 +118,6 @@ impl Config {
             key: None,
             similar: RefCell::new(HashMap::new()),
         };
-        let mut fault = None;
         pg::rows(
             "SELECT key_type::text, marketing_off, similarity_version::int4, yes_rate FROM consent_data.setting",
             |r| {
@@ -151,16 +152,13 @@ impl Config {
         )?;
         pg::rows(
             "SELECT name::text, nature::text, channel::text, form::text FROM consent_data.message_kind",
-            |r| match read_kind(r) {
-                Ok((name, kind)) => {
-                    config.kinds.insert(name, kind);
-                }
-                Err(e) => fault = Some(e),
-            },
+            // A malformed one is unknown, which denies; it must not take the others with it.
+            |r| config.kinds.extend(read_kind(r)),
         )?;
         pg::rows("SELECT category_id::int4, name::text, sector::text FROM consent_data.category", |r| {
             let (Some(id), Some(name)) = (r.get::<i32>(1), r.get::<String>(2)) else { return };
             let sector = r.get::<String>(3).and_then(|s| s.parse().ok());
+            config.sectors.extend(sector.map(|s| (id as u32, s)));
             config.categories.insert(name, Category { id: id as u32, sector });
         })?;
         pg::rows("SELECT category_id::int4, parent_id::int4 FROM consent_data.category_parent", |r| {
@@ -191,7 +189,7 @@ impl Config {
             let own = address::fingerprint(k).ok();
             fingerprints.last().is_some_and(|f| own.is_some_and(|o| o[..] == f[..]))
         });
-        fault.map_or(Ok(config), |e| Err(Error::Configuration(e)))
+        Ok(config)
     }
 
     /// The key under which the data's addresses were hashed.
@@ -228,14 +226,18 @@ impl Config {
                 let category = self.categories.get(name).ok_or_else(|| {
                     unknown(Reason::UnknownCategory, "product category", Some(name), "consent_data.category")
                 })?;
+                let ancestors = self.ancestors(category.id);
+                // What holds for a sector holds for what lies within; the press's privilege is not inherited.
+                let inherited = ancestors.iter().find_map(|id| self.sectors.get(id).copied());
+                let sector = category.sector.or(inherited.filter(|s| *s != Sector::Press));
                 Target {
                     category: category.id,
-                    ancestors: self.ancestors(category.id),
+                    ancestors,
                     similar: self
                         .similar(sender.id, category.id)
                         .map_err(|e| (Reason::UnknownCategory, e))?
                         .to_vec(),
-                    sector: category.sector,
+                    sector,
                 }
             }
         };
@@ -295,16 +297,14 @@ impl Config {
     }
 }
 
-fn read_kind(r: &pg::Row) -> Result<(String, Kind), String> {
-    let name = r.get::<String>(1).ok_or("message kind without a name")?;
-    let text = |n| r.get::<String>(n).unwrap_or_default();
+fn read_kind(r: &pg::Row) -> Option<(String, Kind)> {
+    let text = |n| r.get::<String>(n);
     let kind = Kind {
-        nature: text(2).parse().map_err(|e: UnknownCode| e.to_string())?,
-        channel: text(3).parse().map_err(|e: UnknownCode| e.to_string())?,
-        form: serde_json::from_str(&text(4))
-            .map_err(|_| format!("message kind `{name}` has a malformed form"))?,
+        nature: text(2)?.parse().ok()?,
+        channel: text(3)?.parse().ok()?,
+        form: serde_json::from_str(&text(4)?).ok()?,
     };
-    Ok((name, kind))
+    Some((text(1)?, kind))
 }
 
 /// Statement trigger on every configuration table.

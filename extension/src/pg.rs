@@ -169,7 +169,20 @@ pub fn as_owner_now<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
         pg_sys::SetUserIdAndSecContext(owner, context | restricted as i32);
         pg_sys::InvalidateCatalogSnapshot();
         pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(relation));
+        // The caller's temporary schema must not supply a type or an operator to what runs as somebody else.
+        let level = pg_sys::NewGUCNestLevel();
+        pg_sys::set_config_option(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_SAVE,
+            true,
+            0,
+            false,
+        );
         let result = read();
+        pg_sys::AtEOXact_GUC(false, level);
         pg_sys::PopActiveSnapshot();
         pg_sys::SetUserIdAndSecContext(user, context);
         result

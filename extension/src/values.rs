@@ -126,7 +126,8 @@ where
 {
     let Some(codes) = codes else { return Ok(whenever_unnamed) };
     let mut set = EnumSet::empty();
-    for code in codes.iter().flatten() {
+    for code in codes.iter() {
+        let code = code.ok_or(Error::Null { field: "a channel or purpose" })?;
         if code == "any" {
             return Ok(EnumSet::all());
         }
@@ -148,20 +149,28 @@ fn usual_channels(kind: EventKind) -> EnumSet<Channel> {
 struct Detail(serde_json::Map<String, Value>);
 
 impl Detail {
-    fn text(&self, field: &str) -> Option<&str> {
-        self.0.get(field).and_then(Value::as_str)
+    fn text(&self, field: &str) -> Result<Option<&str>> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Error::Malformed { field: field.to_owned(), expected: "a JSON string" }.into()),
+        }
     }
 
     fn code<T: std::str::FromStr<Err = UnknownCode>>(&self, field: &str) -> Result<Option<T>> {
-        Ok(self.text(field).map(str::parse).transpose().map_err(Error::from)?)
+        Ok(self.text(field)?.map(str::parse).transpose().map_err(Error::from)?)
     }
 
-    fn flag(&self, field: &str) -> bool {
-        self.0.get(field).and_then(Value::as_bool).unwrap_or(false)
+    fn flag(&self, field: &str) -> Result<bool> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(Error::Malformed { field: field.to_owned(), expected: "true or false" }.into()),
+        }
     }
 
     fn expiry(&self) -> Result<Expiry> {
-        Ok(match self.text("expires") {
+        Ok(match self.text("expires")? {
             None => Expiry::Unstated,
             Some("never") => Expiry::Never,
             Some(t) => {
@@ -219,18 +228,28 @@ fn fact(
         grade: grade(method, evidence.as_ref()),
         purposes: parse_set(purposes, EnumSet::all())?,
         method,
-        names_sender: detail.flag("names_sender"),
-        pending: detail.flag("double_opt_in"),
+        names_sender: detail.flag("names_sender")?,
+        pending: detail.flag("double_opt_in")?,
         expires: detail.expiry()?,
         scope: detail.code("scope")?.unwrap_or(Scope::All),
         via: detail.code("via")?,
         register: detail.code("register")?,
-        funded_by_paid: detail.flag("funded_by_paid"),
+        funded_by_paid: detail.flag("funded_by_paid")?,
         refusal_notice: detail.code("refusal_notice")?.unwrap_or(Tri::Unknown),
         relevant_to_role: detail.code("relevant_to_role")?.unwrap_or(Tri::Unknown),
-        machine: detail.flag("machine"),
+        machine: detail.flag("machine")?,
         ..common
     };
+    let is_register = matches!(fact.kind, EventKind::RegisterListed | EventKind::RegisterDelisted);
+    // A fact that reaches nothing would be recorded and lost.
+    if is_register && fact.register.is_none() {
+        return Err(Error::Null { field: "detail.register" }.into());
+    }
+    if !is_register && fact.channels.is_empty() || fact.purposes.is_empty() {
+        return Err(
+            Error::Malformed { field: "channels or purposes".into(), expected: "at least one" }.into()
+        );
+    }
     Ok(State::of_fact(&fact).encode())
 }
 

@@ -148,7 +148,11 @@ impl<'s, 'q> Case<'s, 'q> {
         if !self.question.message.form.ongoing_contract_related {
             return Ok(None);
         }
-        self.running_contract()
+        let target = &self.question.target;
+        let related = |c: &Contract| {
+            c.category == 0 || target.category == 0 || target.similar.binary_search(&c.category).is_ok()
+        };
+        self.running_contract_where(related)
     }
 
     /// Until when the asking sender's contract of this kind and category runs; `None` where none does.
@@ -166,10 +170,17 @@ impl<'s, 'q> Case<'s, 'q> {
 
     /// The asking sender's running contract; of several the one that runs longest.
     pub fn running_contract(&self) -> Check<'q, Option<Contract>> {
+        self.running_contract_where(|_| true)
+    }
+
+    fn running_contract_where(&self, wanted: impl Fn(&Contract) -> bool) -> Check<'q, Option<Contract>> {
         let mut contract = None;
         for atom in self.view.activity() {
             if let Atom::Contract(c) = atom? {
-                let runs = c.sender == self.sender() && c.runs(self.at) && !self.ended_as_a_whole(&c)?;
+                let runs = c.sender == self.sender()
+                    && wanted(&c)
+                    && c.runs(self.at)
+                    && !self.ended_as_a_whole(&c)?;
                 let longer = |than: &Contract| c.runs_until(self.at) > than.runs_until(self.at);
                 if runs && contract.as_ref().is_none_or(longer) {
                     contract = Some(c);

@@ -115,8 +115,9 @@ fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant
     }
     let mut confirmed = None;
     for atom in case.view.opt_ins() {
-        if let Atom::Confirmation(Confirmation { sender, channels, address, at }) = atom? {
+        if let Atom::Confirmation(Confirmation { sender, channels, purposes, address, at }) = atom? {
             let same = sender == opt_in.sender
+                && purposes.is_superset(opt_in.purposes)
                 && channels.contains(case.channel())
                 && (address == 0 || opt_in.address == 0 || address == opt_in.address);
             if same && at >= opt_in.at {

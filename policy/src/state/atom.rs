@@ -71,6 +71,8 @@ pub struct OptIn {
 pub struct Confirmation {
     pub sender: SenderId,
     pub channels: EnumSet<Channel>,
+    /// What was confirmed; it must cover what the request asked for.
+    pub purposes: EnumSet<Purpose>,
     pub address: u32,
     pub at: Instant,
 }
@@ -196,7 +198,9 @@ impl Atom {
                 let scope = o.channels.as_u32() | (o.purposes.as_u32()) << 8;
                 [2, o.sender, scope, o.address, o.other_contact, o.category]
             }
-            Atom::Confirmation(c) => [3, c.sender, c.channels.as_u32(), c.address, 0, 0],
+            Atom::Confirmation(c) => {
+                [3, c.sender, c.channels.as_u32() | c.purposes.as_u32() << 8, c.address, 0, 0]
+            }
             Atom::Relation(r) => [4, r.sender, r.class(), r.address, 0, r.category],
             Atom::Contract(c) => [5, c.kind as u32, c.sender, 0, 0, c.category],
             Atom::Action(a) => [6, a.kind as u32, a.sender, 0, 0, 0],

@@ -100,6 +100,7 @@ impl State {
             OptInConfirmed if own => state.add(Atom::Confirmation(Confirmation {
                 sender: fact.sender,
                 channels: fact.channels,
+                purposes: fact.purposes,
                 address: fact.address,
                 at: earlier,
             })),

@@ -123,6 +123,7 @@ impl Writer {
             Atom::Confirmation(c) => {
                 self.varint(c.sender.into());
                 self.u8(c.channels.as_u8());
+                self.u8(c.purposes.as_u8());
                 self.u32(c.address);
                 self.instant(c.at);
             }

@@ -265,6 +265,7 @@ impl Atoms<'_> {
             3 => Atom::Confirmation(Confirmation {
                 sender: r.number()?,
                 channels: r.channels()?,
+                purposes: EnumSet::try_from_u8(r.u8()?).ok_or(Corrupt)?,
                 address: r.u32()?,
                 at: r.instant()?,
             }),
