@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agreement;
+mod batch;
 mod crash;
 mod drop_extension;
 mod dump_and_restore;
