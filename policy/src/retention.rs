@@ -6,7 +6,7 @@ use crate::decide::{Case, clock};
 use crate::pack::{Requirement, Rule};
 use crate::question::{Phase, Question};
 use crate::state::{Atom, StateView};
-use crate::time::{Instant, Period};
+use crate::time::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
@@ -78,15 +78,4 @@ pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessm
         return Ok(Some(Assessment { stage, rule, since, ends_at, held }));
     }
     Ok(None)
-}
-
-/// The length of a retention rule in words: "3 years".
-pub fn describe(period: Period) -> String {
-    let parts = [(period.years, "year"), (period.months, "month"), (period.days, "day")];
-    let words: Vec<_> = parts
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, unit)| format!("{n} {unit}{}", if *n == 1 { "" } else { "s" }))
-        .collect();
-    words.join(" ")
 }
