@@ -52,6 +52,11 @@ CREATE FUNCTION consent._contact_tag(contact text) RETURNS bigint
     RETURN consent._tag(pg_catalog.sha256(pg_catalog.convert_to(contact, 'UTF8')));
 COMMENT ON FUNCTION consent._contact_tag(text) IS 'The short form of a contact key inside other contacts'' states.';
 
+CREATE FUNCTION consent._binds_address(kind text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN kind IN ('opt_out', 'objection', 'erasure_request', 'register_listed', 'register_delisted');
+COMMENT ON FUNCTION consent._binds_address(text) IS 'Whether a fact of this kind reaches everybody who uses the address.';
+
 CREATE FUNCTION consent._groups(kind text, channels text[]) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -109,7 +114,7 @@ DECLARE
     v_hashes bytea[];
     v_event bigint;
     v_groups text[] := consent._groups(kind, channels);
-    v_binds_address boolean := kind IN ('opt_out', 'objection', 'erasure_request', 'register_listed', 'register_delisted');
+    v_binds_address boolean := consent._binds_address(kind);
     own consent.state;
     others consent.state;
     r record;

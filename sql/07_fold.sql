@@ -95,7 +95,7 @@ BEGIN
     SELECT ca.address_hash, e.event_id
       FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
      WHERE (contact IS NULL OR e.contact_id = key) AND e.address_hash IS NULL
-       AND e.kind IN ('opt_out', 'objection', 'erasure_request', 'register_listed', 'register_delisted')
+       AND consent._binds_address(e.kind)
        AND ca.channel_group = ANY (consent._groups(e.kind, e.channels))
        AND NOT EXISTS (SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
                         WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group)
