@@ -18,6 +18,7 @@ pub mod codes;
 pub mod decide;
 pub mod explain;
 pub mod fact;
+pub mod holiday;
 pub mod pack;
 pub mod profile;
 pub mod question;

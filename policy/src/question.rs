@@ -6,8 +6,9 @@ pub use plan::Phase;
 
 use crate::codes::*;
 use crate::fact::{CategoryId, SenderId};
-use crate::pack::{Pack, Rule, SenderTrait, When};
+use crate::pack::{Pack, Requirement, Rule, SenderTrait, When};
 use crate::time::Instant;
+use enumset::EnumSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -103,12 +104,15 @@ pub struct Jurisdiction {
     pub id: String,
     pub fallback: bool,
     pub countries: Vec<([u8; 2], String)>,
-    pub holidays: Vec<crate::time::Holiday>,
+    pub holidays: Vec<crate::holiday::Holiday>,
     /// The nature after looking at the content: a service message that advertises is mixed.
     pub nature: Nature,
     pub rules: Vec<Rule>,
     /// Contested points: the switch and whether it is decided permissively.
     pub switches: Vec<(String, bool)>,
+    /// What counts as a relationship for any message on any channel: tells a customer who can't be reached this way
+    /// from a stranger.
+    pub relationships: EnumSet<EventKind>,
     /// Worked out from the rules and the question's instant.
     #[serde(skip)]
     pub(crate) plan: plan::Plan,
@@ -201,6 +205,15 @@ impl Question {
     }
 }
 
+/// All kinds of occasion on which a permission of the pack can rest, in force now or later.
+fn relationships(pack: &Pack, after: chrono::NaiveDate) -> EnumSet<EventKind> {
+    let in_time = pack.rules.iter().filter(|r| r.until.is_none_or(|u| u > after));
+    in_time.fold(EnumSet::empty(), |all, rule| match &rule.then {
+        Requirement::Relationship(r) => all | r.kinds,
+        _ => all,
+    })
+}
+
 struct Context<'a> {
     sender: &'a Sender,
     message: &'a Message,
@@ -218,7 +231,8 @@ impl Context<'_> {
             })
             .collect();
         let promotional = self.promotional();
-        let advertises = promotional >= pack.mixed_from;
+        let mixed_from = pack.mixed_from_on.get(&self.message.channel).unwrap_or(&pack.mixed_from);
+        let advertises = promotional >= *mixed_from;
         let service = self.message.nature.is_service();
         let nature = if service && advertises { Nature::Mixed } else { self.message.nature };
         // A rule that ended more than a day ago, in whatever zone, can't matter any more.
@@ -245,6 +259,7 @@ impl Context<'_> {
                 .map(|r| Rule { note: String::new(), source: String::new(), ..r.clone() })
                 .collect(),
             switches,
+            relationships: relationships(pack, yesterday),
             plan: plan::Plan::default(),
         }
     }
@@ -261,6 +276,8 @@ impl Context<'_> {
             && w.sectors.is_none_or(|s| sector.is_some_and(|x| s.contains(x)))
             && !sector.is_some_and(|x| w.except_sectors.contains(x))
             && w.promotional.is_none_or(|p| p.contains(promo))
+            && w.promotional_first.is_none_or(|first| self.message.form.promotional_first == first)
+            && w.automated.is_none_or(|automated| self.message.form.automated == automated)
             && w.sender.is_none_or(|t| self.sender.has(t))
             && w.sender_lacks.is_none_or(|t| !self.sender.has(t))
             && w.switch.as_ref().is_none_or(|s| switches.iter().any(|(id, on)| id == s && *on))

@@ -3,9 +3,7 @@
 //! A statute counts years and months on the calendar of the person it protects, so every window is added in
 //! that person's zone: 2023-03-28 00:30 in Paris plus three years is 00:30 in Paris, whatever UTC says.
 
-use chrono::{
-    DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc,
-};
+use chrono::{DateTime, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +80,25 @@ pub fn start_of_day(date: NaiveDate, zone: Tz) -> Instant {
     from_local(date.and_time(NaiveTime::MIN), zone)
 }
 
+/// The last day on which something done on `day` lies within `period` counted *back* from that day: the same-numbered
+/// day of the earlier month, or that month's last (Interpretation Act, R.S.C. I-21, s. 28). Not the same as counting
+/// forward: a purchase of 28 February 2022 is within two years of 29 February 2024.
+pub fn last_day_reaching_back(day: NaiveDate, period: Period) -> NaiveDate {
+    let months = Months::new(period.years * 12 + period.months);
+    let days = Days::new(u64::from(period.days));
+    let reaches = |from: NaiveDate| {
+        from.checked_sub_days(days)
+            .and_then(|d| d.checked_sub_months(months))
+            .is_some_and(|start| start <= day)
+    };
+    let mut last =
+        day.checked_add_months(months).and_then(|d| d.checked_add_days(days)).unwrap_or(NaiveDate::MAX);
+    while let Some(next) = last.succ_opt().filter(|d| reaches(*d)) {
+        last = next;
+    }
+    last
+}
+
 /// A calendar length as statutes give it: `{ years = 3 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,49 +109,6 @@ pub struct Period {
     pub months: u32,
     #[serde(default)]
     pub days: u32,
-}
-
-/// A public holiday: a fixed day of the year, or days after Easter Sunday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Holiday {
-    Fixed { month: u32, day: u32 },
-    Easter { offset: i64 },
-}
-
-impl Holiday {
-    pub fn falls_on(self, date: NaiveDate) -> bool {
-        match self {
-            Holiday::Fixed { month, day } => date.month() == month && date.day() == day,
-            Holiday::Easter { offset } => computus::gregorian(date.year())
-                .ok()
-                .and_then(|e| NaiveDate::from_ymd_opt(e.year, e.month, e.day))
-                .is_some_and(|easter| easter + chrono::Duration::days(offset) == date),
-        }
-    }
-}
-
-impl TryFrom<String> for Holiday {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let bad = || format!("holiday `{text}`: expected MM-DD or easter+N");
-        if let Some(days) = text.strip_prefix("easter") {
-            return days.parse().map(|offset| Holiday::Easter { offset }).map_err(|_| bad());
-        }
-        let (month, day) = text.split_once('-').ok_or_else(bad)?;
-        let (month, day) = (month.parse().map_err(|_| bad())?, day.parse().map_err(|_| bad())?);
-        // 2024 has every day a year can have.
-        NaiveDate::from_ymd_opt(2024, month, day).map(|_| Holiday::Fixed { month, day }).ok_or_else(bad)
-    }
-}
-
-impl From<Holiday> for String {
-    fn from(h: Holiday) -> String {
-        match h {
-            Holiday::Fixed { month, day } => format!("{month:02}-{day:02}"),
-            Holiday::Easter { offset } => format!("easter{offset:+}"),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -165,16 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_summer_time_skips_is_not_lost() {
-        let local = NaiveDate::from_ymd_opt(2026, 3, 29).unwrap().and_hms_opt(2, 30, 0).unwrap();
-        assert_eq!(from_local(local, chrono_tz::Europe::Paris), at("2026-03-29T03:30:00+02:00"));
+    fn counting_back_is_not_counting_forward() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let last = |from, months| last_day_reaching_back(day(from), Period { months, ..Period::default() });
+        assert_eq!(last("2024-03-15", 24), day("2026-03-15"));
+        assert_eq!(last("2024-02-29", 24), day("2026-02-28"));
+        assert_eq!(last("2022-02-28", 24), day("2024-02-29"));
+        assert_eq!(last("2026-02-28", 6), day("2026-08-31"));
+        assert_eq!(last("2025-08-31", 6), day("2026-02-28"));
     }
 
     #[test]
-    fn movable_holidays_follow_easter() {
-        let easter_monday = Holiday::try_from("easter+1".to_owned()).unwrap();
-        assert!(easter_monday.falls_on(NaiveDate::from_ymd_opt(2026, 4, 6).unwrap()));
-        assert!(!easter_monday.falls_on(NaiveDate::from_ymd_opt(2026, 4, 5).unwrap()));
-        assert!(Holiday::try_from("02-31".to_owned()).is_err());
+    fn a_time_that_summer_time_skips_is_not_lost() {
+        let local = NaiveDate::from_ymd_opt(2026, 3, 29).unwrap().and_hms_opt(2, 30, 0).unwrap();
+        assert_eq!(from_local(local, chrono_tz::Europe::Paris), at("2026-03-29T03:30:00+02:00"));
     }
 }

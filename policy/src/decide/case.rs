@@ -2,7 +2,7 @@
 
 use super::{Check, Denied};
 use crate::codes::*;
-use crate::pack::Rule;
+use crate::pack::{REGION_UNKNOWN, Rule};
 use crate::profile::AddressInUse;
 use crate::question::{Jurisdiction, Phase, Question};
 use crate::state::{Atom, Contract, Relation, StateView};
@@ -103,8 +103,19 @@ impl<'s, 'q> Case<'s, 'q> {
         let when = &rule.when;
         when.to.contains(self.subscriber, self.address_kind)
             && when.lines.is_none_or(|l| l.contains(self.line))
-            && (when.regions.is_empty()
-                || self.view.profile.is_some_and(|p| when.regions.iter().any(|r| r == p.region)))
+            && (when.regions.is_empty() || self.lies_in(&when.regions))
+            && (when.except_regions.is_empty() || !self.lies_in(&when.except_regions))
+            && (when.countries.is_empty() || self.is_of(&when.countries))
+            && (when.except_countries.is_empty() || !self.is_of(&when.except_countries))
+    }
+
+    fn lies_in(&self, regions: &[String]) -> bool {
+        let own = self.view.profile.map_or("", |p| p.region);
+        regions.iter().any(|r| if own.is_empty() { r == REGION_UNKNOWN } else { r == own })
+    }
+
+    fn is_of(&self, countries: &[String]) -> bool {
+        self.view.profile.is_some_and(|p| countries.iter().any(|c| c.as_bytes() == p.country))
     }
 
     pub fn nature(&self) -> Nature {

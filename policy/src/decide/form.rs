@@ -11,7 +11,7 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, duties: &FormDuties
     let way_out = matches!(form.unsubscribe, Unsubscribe::OneClick | Unsubscribe::Link | Unsubscribe::Reply);
     let fault = if duties.unsubscribe && !way_out {
         Some(Reason::FormUnsubscribe)
-    } else if duties.identity && !form.identity {
+    } else if duties.identity && !form.identity || duties.postal_address && !form.postal_address {
         Some(Reason::FormIdentity)
     } else if duties.subject && form.misleading_subject {
         Some(Reason::FormMisleading)

@@ -4,9 +4,10 @@ use super::case::{Case, ContactLog};
 use super::{Check, Denied};
 use crate::codes::Reason;
 use crate::pack::{Cap, Hours, Rule, Span};
-use crate::time::{Instant, from_local};
+use crate::time::{Instant, from_local, start_of_day};
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
+const MS_PER_HOUR: i64 = 3_600_000;
 /// Two weeks hold a lawful hour under any rule that has one at all.
 const LOOK_AHEAD_DAYS: u64 = 14;
 
@@ -35,7 +36,7 @@ fn lawful_spans<'h>(case: &Case<'_, '_>, hours: &'h Hours, date: NaiveDate) -> &
     }
 }
 
-/// Counts calendar days in the contact's zone, today included.
+/// Counts calendar days in the contact's zone, today included, or hours back from now.
 pub(super) fn check_cap<'q>(
     case: &Case<'_, 'q>,
     rule: &'q Rule,
@@ -44,21 +45,21 @@ pub(super) fn check_cap<'q>(
 ) -> Check<'q> {
     let Some(log) = log else { return Ok(()) };
     let zone = case.zone();
-    let today = case.at.local_date(zone);
-    let Some(first) = today.checked_sub_days(Days::new(u64::from(cap.days.saturating_sub(1)))) else {
-        return Err(Denied::new(Reason::FrequencyCap).by(rule).into());
+    let free_again = |attempt: Instant| match cap.hours {
+        0 => {
+            let day = attempt.local_date(zone).checked_add_days(Days::new(u64::from(cap.days)));
+            day.map_or(Instant::MAX, |d| start_of_day(d, zone))
+        }
+        hours => Instant(attempt.0 + i64::from(hours) * MS_PER_HOUR),
     };
-    let counts = |t: &&Instant| **t <= case.at && t.local_date(zone) >= first;
+    let counts = |t: &&Instant| **t <= case.at && case.at < free_again(**t);
     let mut attempts: Vec<Instant> = log.call_attempts.iter().filter(counts).copied().collect();
     if (attempts.len() as u32) < cap.attempts {
         return Ok(());
     }
     // The next attempt is free once the oldest that fills the limit has left the period.
     attempts.sort_unstable();
-    let filling = attempts[attempts.len() - cap.attempts as usize];
-    let not_before = filling
-        .local_date(zone)
-        .checked_add_days(Days::new(u64::from(cap.days)))
-        .map(|d| crate::time::start_of_day(d, zone));
+    let not_before =
+        attempts.iter().rev().nth(cap.attempts.saturating_sub(1) as usize).map(|t| free_again(*t));
     Err(Denied { not_before, ..Denied::new(Reason::FrequencyCap).by(rule) }.into())
 }

@@ -3,14 +3,16 @@
 //! The packs in `packs/*.toml` are compiled in; [`builtin`] parses and validates them once.
 
 mod audience;
+mod requirement;
 mod validate;
 
 pub use audience::Audience;
+pub use requirement::*;
 pub use validate::Fault;
 
 use crate::codes::*;
-use crate::time::{Holiday, Period};
-use chrono::{NaiveDate, NaiveTime};
+use crate::holiday::Holiday;
+use chrono::NaiveDate;
 use enumset::EnumSet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +34,12 @@ pub struct Pack {
     pub countries: Vec<Country>,
     /// The least advertising that turns a service message into a mixed one.
     pub mixed_from: Promotional,
+    /// Where a channel is stricter than the others.
+    #[serde(default)]
+    pub mixed_from_on: BTreeMap<Channel, Promotional>,
+    /// How soon an opt-out must have taken effect everywhere.
+    #[serde(default)]
+    pub opt_out_deadline: Option<Deadline>,
     #[serde(default)]
     pub holidays: Vec<Holiday>,
     #[serde(default)]
@@ -45,6 +53,17 @@ pub struct Country {
     pub code: String,
     /// The principal zone, for contacts whose own is not known.
     pub zone: String,
+}
+
+/// The outer limit for acting on an opt-out, for audits of batches under way: the gate itself denies at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deadline {
+    pub business_days: u32,
+    /// The day of the request is the first of them (Spam Act s.18); otherwise the day after is (CASL s.11(3)).
+    #[serde(default)]
+    pub counts_the_day: bool,
+    pub citation: String,
 }
 
 /// A contested point of law and what holds until the operator records another decision.
@@ -72,6 +91,10 @@ pub struct Rule {
     #[serde(default)]
     pub when: When,
     pub then: Requirement,
+    /// The whole rule is contested: a permission that counts, or a prohibition that falls, only while this switch is
+    /// decided permissively. Until then the answer is `contested`.
+    #[serde(default)]
+    pub contested: Option<String>,
     pub citation: String,
     #[serde(default)]
     pub source: String,
@@ -98,15 +121,28 @@ pub struct When {
     pub to: Audience,
     #[serde(default)]
     pub lines: Option<EnumSet<Line>>,
-    /// Parts of ISO 3166-2 after the hyphen.
+    /// Of the pack's countries.
+    #[serde(default)]
+    pub countries: Vec<String>,
+    #[serde(default)]
+    pub except_countries: Vec<String>,
+    /// Parts of ISO 3166-2 after the hyphen; `unknown` for contacts whose region is not known.
     #[serde(default)]
     pub regions: Vec<String>,
+    #[serde(default)]
+    pub except_regions: Vec<String>,
     #[serde(default)]
     pub sectors: Option<EnumSet<Sector>>,
     #[serde(default)]
     pub except_sectors: EnumSet<Sector>,
     #[serde(default)]
     pub promotional: Option<EnumSet<Promotional>>,
+    /// Whether the advertising stands in the subject line or above the rest.
+    #[serde(default)]
+    pub promotional_first: Option<bool>,
+    /// Whether an automatic dialler or a generated voice is used.
+    #[serde(default)]
+    pub automated: Option<bool>,
     #[serde(default)]
     pub sender: Option<SenderTrait>,
     /// Only for senders without this trait.
@@ -125,174 +161,6 @@ pub enum SenderTrait {
     PensionAuthorised,
 }
 
-/// What a rule does. Permissions are alternatives: any one suffices. The others each can deny.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Requirement {
-    Service(Service),
-    Consent(Consent),
-    Relationship(Relationship),
-    Regime(Regime),
-    OngoingContract(OngoingContract),
-    Prohibited(Prohibited),
-    Register(RegisterCheck),
-    Hours(Hours),
-    Cap(Cap),
-    Form(FormDuties),
-    Retention(Retention),
-}
-
-/// No permission is needed, and an opt-out does not stop it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    pub basis: Basis,
-    /// May still be sent after an erasure request (the acknowledgement itself).
-    #[serde(default)]
-    pub after_erasure: bool,
-    /// Only to people who never refused or objected.
-    #[serde(default)]
-    pub never_refused: bool,
-}
-
-/// A prior opt-in that covers sender, channel, purpose and category, and can be proved.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Consent {
-    /// The law's own limit, counted from the opt-in.
-    #[serde(default)]
-    pub max_age: Option<Period>,
-    /// Only a signed writing counts.
-    #[serde(default)]
-    pub written: bool,
-}
-
-/// The soft opt-in and its relatives: the address came from the person on such an occasion.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Relationship {
-    pub basis: Basis,
-    pub kinds: EnumSet<EventKind>,
-    /// Occasions that count only if a contested point is decided permissively: kind to switch.
-    #[serde(default)]
-    pub contested: BTreeMap<EventKind, String>,
-    /// Refusal offered when the address was collected.
-    #[serde(default = "yes")]
-    pub refusal_offered: bool,
-    #[serde(default = "yes")]
-    pub similar: bool,
-    /// Only while the contract that the occasion began is running.
-    #[serde(default)]
-    pub running: bool,
-    /// How long after the latest occasion.
-    #[serde(default)]
-    pub window: Option<Period>,
-    /// The limb is law only for addresses collected from the rule's first day on.
-    #[serde(default)]
-    pub collected_in_force: bool,
-}
-
-/// Allowed unless the person refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Regime {
-    pub basis: Basis,
-    /// The person was told at collection and could refuse.
-    #[serde(default)]
-    pub informed: bool,
-    #[serde(default)]
-    pub profession_related: bool,
-    /// Not for data whose origin is a broker or a harvest.
-    #[serde(default)]
-    pub not_bought: bool,
-}
-
-/// The message concerns a contract that is running.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OngoingContract {
-    pub basis: Basis,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Prohibited {
-    #[serde(default)]
-    pub except_ongoing_contract: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RegisterCheck {
-    pub registers: EnumSet<Register>,
-    /// Days from the listing during which a call is still lawful.
-    #[serde(default)]
-    pub grace_days: u32,
-    /// The entry names one sender (Fundraising Preference Service).
-    #[serde(default)]
-    pub names_sender: bool,
-    /// A valid opt-in to this very sender prevails.
-    #[serde(default = "yes")]
-    pub unless_consent: bool,
-}
-
-/// When a call may be made, in the contact's zone. A day left out has no lawful hours.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hours {
-    #[serde(default)]
-    pub weekdays: Vec<Span>,
-    #[serde(default)]
-    pub saturday: Vec<Span>,
-    #[serde(default)]
-    pub sunday: Vec<Span>,
-    #[serde(default)]
-    pub on_holidays: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Span {
-    pub from: NaiveTime,
-    pub to: NaiveTime,
-}
-
-/// At most so many attempts in so many calendar days, answered or not.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cap {
-    pub attempts: u32,
-    pub days: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FormDuties {
-    #[serde(default)]
-    pub unsubscribe: bool,
-    #[serde(default)]
-    pub identity: bool,
-    #[serde(default)]
-    pub subject: bool,
-}
-
-/// How long the data may serve marketing after the last action of the person.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retention {
-    pub after: Period,
-    /// What restarts the clock. Never an open, a bounce or our own send.
-    pub actions: EnumSet<EventKind>,
-    /// Days before the end at which to warn.
-    pub warn_days: u32,
-    /// Days before the end from which one renewal message may go out.
-    pub renewal_days: u32,
-}
-
-const fn yes() -> bool {
-    true
-}
-
 impl Rule {
     /// The rule's calendar, in days of the contact's zone.
     pub fn in_force_on(&self, day: NaiveDate) -> bool {
@@ -309,6 +177,9 @@ impl Pack {
         if faults.is_empty() { Ok(pack) } else { Err(faults) }
     }
 }
+
+/// In `when.regions`: contacts of whom no region is known.
+pub const REGION_UNKNOWN: &str = "unknown";
 
 const SOURCES: &[&str] = &[
     include_str!("../../packs/gb.toml"),

@@ -53,24 +53,90 @@ impl Pack {
             if rule.when.switch.as_deref().is_some_and(|s| !known(s)) {
                 fault(at("when.switch"), "expected one of the pack's switches");
             }
-            match &rule.then {
-                Requirement::Relationship(r) => {
-                    if let Some((kind, _)) = r.contested.iter().find(|(_, s)| !known(s)) {
-                        fault(at(&format!("then.contested.{kind}")), "expected one of the pack's switches");
-                    }
-                }
-                Requirement::Hours(h) => {
-                    let spans = h.weekdays.iter().chain(&h.saturday).chain(&h.sunday);
-                    if spans.into_iter().any(|s| s.from >= s.to) {
-                        fault(at("then.hours"), "expected spans that end after they begin");
-                    }
-                }
-                Requirement::Retention(r) if r.warn_days < r.renewal_days => {
-                    fault(at("then.retention.warn_days"), "expected the warning before the renewal window");
-                }
-                _ => {}
+            if rule.contested.as_deref().is_some_and(|s| !known(s)) {
+                fault(at("contested"), "expected one of the pack's switches");
+            }
+            let own = |code: &String| self.countries.iter().any(|c| c.code == *code);
+            if !rule.when.countries.iter().chain(&rule.when.except_countries).all(own) {
+                fault(at("when.countries"), "expected countries of the pack");
+            }
+            let region = |r: &String| {
+                r == REGION_UNKNOWN
+                    || (1..=3).contains(&r.len())
+                        && r.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            };
+            if !rule.when.regions.iter().chain(&rule.when.except_regions).all(region) {
+                fault(at("when.regions"), "expected parts of ISO 3166-2 after the hyphen, or `unknown`");
+            }
+            for (field, problem) in requirement_faults(&rule.then, &known) {
+                fault(at(&format!("then.{field}")), problem);
             }
         }
         faults
     }
+}
+
+/// What is wrong inside a requirement: the field and what was expected.
+fn requirement_faults(
+    then: &Requirement,
+    known_switch: &impl Fn(&str) -> bool,
+) -> Vec<(String, &'static str)> {
+    let mut faults = Vec::new();
+    let mut fault = |wrong: bool, field: &str, problem| {
+        if wrong {
+            faults.push((field.to_owned(), problem));
+        }
+    };
+    match then {
+        Requirement::Relationship(r) => {
+            for (kind, switch) in &r.contested {
+                fault(
+                    !known_switch(switch),
+                    &format!("contested.{kind}"),
+                    "expected one of the pack's switches",
+                );
+            }
+            let ended = r.ended_contested.as_deref();
+            fault(
+                ended.is_some_and(|s| !known_switch(s)),
+                "ended_contested",
+                "expected one of the pack's switches",
+            );
+            fault(
+                !r.running && (ended.is_some() || r.after_end.is_some()),
+                "running",
+                "expected true, since it says what follows a contract's end",
+            );
+            fault(
+                r.renewed_by_sends && r.window.is_none(),
+                "window",
+                "expected the window that a message begins anew",
+            );
+            fault(
+                r.kinds.is_empty() && r.contested.is_empty(),
+                "kinds",
+                "expected at least one kind of occasion",
+            );
+        }
+        Requirement::Consent(c) => {
+            fault(c.lapses && c.max_age.is_none(), "max_age", "expected the period after which it lapses");
+        }
+        Requirement::Hours(h) => {
+            let mut spans = h.weekdays.iter().chain(&h.saturday).chain(&h.sunday);
+            fault(spans.any(|s| s.from >= s.to), "hours", "expected spans that end after they begin");
+        }
+        Requirement::Cap(c) => {
+            fault((c.days == 0) == (c.hours == 0), "days", "expected either days or hours");
+            fault(c.attempts == 0, "attempts", "expected at least one; use `prohibited` for none");
+        }
+        Requirement::Retention(r) => {
+            fault(
+                r.warn_days < r.renewal_days,
+                "retention.warn_days",
+                "expected the warning before the renewal window",
+            );
+        }
+        _ => {}
+    }
+    faults
 }

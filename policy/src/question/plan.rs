@@ -10,6 +10,8 @@ use chrono::{Duration, NaiveDate};
 pub enum Phase {
     Service,
     Prohibition,
+    /// How far opt-outs reach.
+    Refusal,
     Register,
     Permission,
     /// Retention, hours, caps, form.
@@ -23,6 +25,7 @@ impl Phase {
         match rule.then {
             Requirement::Service(_) => Phase::Service,
             Requirement::Prohibited(_) => Phase::Prohibition,
+            Requirement::OptOutReach(_) => Phase::Refusal,
             Requirement::Register(_) => Phase::Register,
             Requirement::Consent(_)
             | Requirement::Relationship(_)
