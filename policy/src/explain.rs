@@ -6,6 +6,7 @@ use crate::fact::Expiry;
 use crate::question::{PolicyDecision, Question};
 use crate::state::{Atom, Corrupt, State, StateView};
 use crate::time::Instant;
+use enumset::EnumSet;
 use serde_json::{Value, json};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +16,7 @@ pub struct Explanation {
     pub basis: Option<Basis>,
     pub rule: Option<String>,
     pub citation: Option<String>,
-    /// `None` on a yes: no end in sight.
+    /// See [`decide::last_instant`]. `None` on a yes: no end in sight.
     pub valid_until: Option<Instant>,
     /// On a no that time alone will lift: the next lawful instant.
     pub not_before: Option<Instant>,
@@ -38,7 +39,7 @@ pub fn explain(state: Option<&[u8]>, question: &Question, log: Option<&ContactLo
     let decision = decide::decide(state, question, log);
     let mut answer = Explanation::of(&decision, question);
     if answer.allowed {
-        answer.valid_until = decide::valid_until(state, question);
+        answer.valid_until = decide::last_instant(state, question);
     }
     let country = StateView::new(state).ok().and_then(|v| v.profile).map(|p| p.country);
     answer.jurisdiction = country.and_then(|c| question.jurisdiction(c)).map(|(j, _)| j.id.clone());
@@ -121,7 +122,7 @@ fn evidence(support: Support) -> Option<Value> {
     support.map(|atom| atom_json(&atom))
 }
 
-fn codes<T: enumset::EnumSetType + std::fmt::Display>(set: enumset::EnumSet<T>) -> Vec<String> {
+fn codes<T: enumset::EnumSetType + std::fmt::Display>(set: EnumSet<T>) -> Vec<String> {
     set.iter().map(|c| c.to_string()).collect()
 }
 
@@ -151,11 +152,18 @@ fn atom_json(atom: &Atom) -> Value {
         Atom::Relation(r) => json!({"kind": r.kind.code(), "sender_id": r.sender,
             "category_id": (r.category != 0).then_some(r.category), "channels": codes(r.channels),
             "opt_out_offered": r.opt_out_offered.code(), "from_person": r.from_person,
+            "purposes": (!r.purposes.is_superset(EnumSet::all())).then(|| codes(r.purposes)),
             "evidence": r.grade.code(), "at": time(r.at)}),
         Atom::Contract(c) => json!({"kind": c.kind.code(), "sender_id": c.sender,
             "category_id": (c.category != 0).then_some(c.category), "started": c.started.map(time),
             "ended": c.ended.map(time)}),
         Atom::Action(a) => json!({"kind": a.kind.code(), "sender_id": a.sender, "at": time(a.at)}),
+        Atom::Sends(s) => json!({"kind": "sent", "sender_id": s.sender, "channels": codes(s.channels),
+            "compliant": s.compliant, "first": time(s.first), "last": time(s.last)}),
+        Atom::Transfer(t) => {
+            json!({"kind": "business_transferred", "sender_id": t.from, "to_sender_id": t.to,
+            "at": time(t.at)})
+        }
         Atom::Hold(h) => {
             json!({"kind": "legal_hold", "held": h.held.map(time), "released": h.released.map(time)})
         }

@@ -53,6 +53,13 @@ pub struct Fact {
     pub relevant_to_role: Tri,
     /// A click made by a mail scanner, not by the person.
     pub machine: bool,
+    /// Of a message sent: what it was, and whether it kept all the rules.
+    pub nature: Option<Nature>,
+    pub compliant: bool,
+    /// Of a referral: the referrer is named and has a relationship with both sides.
+    pub referred: bool,
+    /// Of a transferred business: to whom; 0 where unknown.
+    pub to: SenderId,
 }
 
 impl Fact {
@@ -83,6 +90,10 @@ impl Fact {
             refusal_notice: Tri::Unknown,
             relevant_to_role: Tri::Unknown,
             machine: false,
+            nature: None,
+            compliant: false,
+            referred: false,
+            to: 0,
         }
     }
 }

@@ -110,9 +110,9 @@ pub struct Jurisdiction {
     pub rules: Vec<Rule>,
     /// Contested points: the switch and whether it is decided permissively.
     pub switches: Vec<(String, bool)>,
-    /// What counts as a relationship for any message on any channel: tells a customer who can't be reached this way
-    /// from a stranger.
-    pub relationships: EnumSet<EventKind>,
+    /// What counts as a relationship for whatever message, and on which channels: tells a customer who can't be
+    /// reached this way from a stranger.
+    pub relationships: Relationships,
     /// Worked out from the rules and the question's instant.
     #[serde(skip)]
     pub(crate) plan: plan::Plan,
@@ -205,13 +205,25 @@ impl Question {
     }
 }
 
-/// All kinds of occasion on which a permission of the pack can rest, in force now or later.
-fn relationships(pack: &Pack, after: chrono::NaiveDate) -> EnumSet<EventKind> {
-    let in_time = pack.rules.iter().filter(|r| r.until.is_none_or(|u| u > after));
-    in_time.fold(EnumSet::empty(), |all, rule| match &rule.then {
-        Requirement::Relationship(r) => all | r.kinds,
-        _ => all,
-    })
+/// The occasions and channels of all relationship rules of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Relationships {
+    pub kinds: EnumSet<EventKind>,
+    pub channels: EnumSet<Channel>,
+}
+
+impl Relationships {
+    /// Those in force after a day, now or later.
+    fn of(pack: &Pack, after: chrono::NaiveDate) -> Relationships {
+        let mut all = Relationships::default();
+        for rule in pack.rules.iter().filter(|r| r.until.is_none_or(|u| u > after)) {
+            if let Requirement::Relationship(r) = &rule.then {
+                all.kinds |= r.kinds;
+                all.channels |= rule.when.channels.unwrap_or(EnumSet::all());
+            }
+        }
+        all
+    }
 }
 
 struct Context<'a> {
@@ -259,7 +271,7 @@ impl Context<'_> {
                 .map(|r| Rule { note: String::new(), source: String::new(), ..r.clone() })
                 .collect(),
             switches,
-            relationships: relationships(pack, yesterday),
+            relationships: Relationships::of(pack, yesterday),
             plan: plan::Plan::default(),
         }
     }

@@ -17,7 +17,8 @@ use pg_consent_policy::time::{Instant, from_local};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Scenario {
@@ -162,16 +163,41 @@ impl std::fmt::Display for Answer {
     }
 }
 
-/// Reads every `*.json` of a folder, in the files' and the cases' order.
-pub fn load(dir: &Path) -> Result<Vec<Scenario>> {
+static PACKS: OnceLock<Vec<Pack>> = OnceLock::new();
+
+/// The packs that the core is asked with: those of [`use_packs`], else the compiled-in ones.
+fn packs() -> &'static [Pack] {
+    PACKS.get().map_or_else(pack::builtin, Vec::as_slice)
+}
+
+/// Reads the packs of a folder instead of the compiled-in ones: for trying out a draft.
+pub fn use_packs(dir: &Path) -> Result<()> {
+    let mut drafts = Vec::new();
+    for file in files(dir, "toml")? {
+        let text = std::fs::read_to_string(&file)?;
+        let parsed = Pack::parse(&text).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            anyhow!("{}: {}", file.display(), faults.join("; "))
+        });
+        drafts.push(parsed?);
+    }
+    PACKS.set(drafts).map_err(|_| anyhow!("packs were read already"))
+}
+
+fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut files: Vec<_> = std::fs::read_dir(dir)
-        .with_context(|| format!("scenarios in {}", dir.display()))?
+        .with_context(|| format!("reading {}", dir.display()))?
         .filter_map(|e| e.ok().map(|e| e.path()))
-        .filter(|p| p.extension().is_some_and(|x| x == "json"))
+        .filter(|p| p.extension().is_some_and(|x| x == extension))
         .collect();
     files.sort();
+    Ok(files)
+}
+
+/// Reads every `*.json` of a folder, in the files' and the cases' order.
+pub fn load(dir: &Path) -> Result<Vec<Scenario>> {
     let mut all = Vec::new();
-    for file in files {
+    for file in files(dir, "json")? {
         let text = std::fs::read_to_string(&file)?;
         let cases: Vec<Scenario> =
             serde_json::from_str(&text).with_context(|| format!("in {}", file.display()))?;
@@ -184,7 +210,7 @@ impl Scenario {
     pub fn zone(&self) -> Result<Tz> {
         let own = self.contact.timezone.as_deref();
         let principal = || {
-            let countries = pack::builtin().iter().flat_map(|p| &p.countries);
+            let countries = packs().iter().flat_map(|p| &p.countries);
             countries.into_iter().find(|c| c.code == self.contact.country).map(|c| c.zone.as_str())
         };
         own.or_else(principal).unwrap_or("Etc/UTC").parse().map_err(|_| anyhow!("unknown time zone"))
@@ -291,6 +317,10 @@ impl Scenario {
         fact.via = text("via").map(str::parse).transpose()?;
         fact.register = text("register").map(str::parse).transpose()?;
         fact.funded_by_paid = flag("funded_by_paid");
+        fact.nature = text("nature").map(str::parse).transpose()?;
+        fact.compliant = flag("compliant");
+        fact.referred = flag("referrer_named") && flag("referrer_related");
+        fact.to = text("to").map_or(Ok(0), |to| Self::number(&self.senders(), to))?;
         fact.refusal_notice = text("refusal_notice").map_or(Ok(Tri::Unknown), str::parse)?;
         fact.relevant_to_role = text("relevant_to_role").map_or(Ok(Tri::Unknown), str::parse)?;
         Ok(fact)
@@ -365,15 +395,15 @@ impl Scenario {
                 state.merge(&State::of_fact(&fact));
             }
         }
-        let question = self.question(pack::builtin())?;
+        let question = self.question(packs())?;
         let stored = Question::decode(&question.encode())?;
         Ok(explain(Some(&state.encode()), &stored, Some(&log)).into())
     }
 
-    /// Whether a compiled-in pack is responsible for the contact (a country that none names counts: it is
+    /// Whether a pack is responsible for the contact (a country that none names counts: it is
     /// denied), so that the scenario can be asked.
     pub fn has_pack(&self) -> bool {
-        pack::builtin().iter().any(|p| p.countries.iter().any(|c| c.code == self.contact.country))
+        packs().iter().any(|p| p.countries.iter().any(|c| c.code == self.contact.country))
     }
 
     /// What is wrong with an answer, if anything.

@@ -2,11 +2,13 @@
 
 use super::{Check, Denied};
 use crate::codes::*;
+use crate::fact::SenderId;
+use crate::pack::Counting;
 use crate::pack::{REGION_UNKNOWN, Rule};
 use crate::profile::AddressInUse;
 use crate::question::{Jurisdiction, Phase, Question};
-use crate::state::{Atom, Contract, Relation, StateView};
-use crate::time::{Instant, Period};
+use crate::state::{Atom, Contract, Relation, Sends, StateView};
+use crate::time::{Instant, Period, last_day_reaching_back, start_of_day};
 use chrono_tz::Tz;
 
 /// What frequency limits count; it lives in the send log, not in the state.
@@ -15,6 +17,16 @@ pub struct ContactLog {
     /// Call attempts of the asking sender, answered or not.
     pub call_attempts: Vec<Instant>,
 }
+
+/// Whether a contract runs, and until when; the later the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ContractStanding {
+    EndedAt(Instant),
+    RunsUntil(Instant),
+}
+
+/// A business seldom changes hands more often, and a circle must end.
+const MAX_TAKE_OVERS: u32 = 4;
 
 pub(crate) struct Case<'s, 'q> {
     pub view: StateView<'s>,
@@ -146,12 +158,24 @@ impl<'s, 'q> Case<'s, 'q> {
     }
 
     /// The end of a window that began at `start`, or `None` where it is over.
-    pub fn window_end(&self, start: Instant, window: Period) -> Option<Instant> {
+    pub fn window_end(&self, start: Instant, window: Period, counting: Counting) -> Option<Instant> {
         if !self.exact && self.surely_within(start, window) {
             return Some(Instant::MAX);
         }
-        let end = start.plus(window, self.zone());
+        let end = self.end_of(start, window, counting);
         (self.at < end).then_some(end)
+    }
+
+    /// Where a window ends that began at `start`: the first instant outside.
+    pub fn end_of(&self, start: Instant, window: Period, counting: Counting) -> Instant {
+        let zone = self.zone();
+        match counting {
+            Counting::Forward => start.plus(window, zone),
+            Counting::BackFromSendDay => {
+                let last = last_day_reaching_back(start.local_date(zone), window);
+                last.succ_opt().map_or(Instant::MAX, |day| start_of_day(day, zone))
+            }
+        }
     }
 
     /// The running contract that a message says it concerns, in the category asked about or similar to it.
@@ -166,17 +190,75 @@ impl<'s, 'q> Case<'s, 'q> {
         self.running_contract_where(related)
     }
 
-    /// Until when the asking sender's contract of this kind and category runs; `None` where none does.
-    pub fn runs_until(&self, kind: EventKind, category: u32) -> Check<'q, Option<Instant>> {
+    /// How the contract stands that this occasion began; `None` where none is known.
+    pub fn contract_begun_by(&self, r: &Relation) -> Check<'q, Option<ContractStanding>> {
+        let mut standing = None;
         for atom in self.view.activity() {
             if let Atom::Contract(c) = atom? {
-                let same = c.sender == self.sender() && c.kind == kind && c.category == category;
+                let same = c.sender == r.sender && c.kind == r.kind && c.category == r.category;
                 if same && c.runs(self.at) && !self.ended_as_a_whole(&c)? {
-                    return Ok(Some(c.runs_until(self.at)));
+                    return Ok(Some(ContractStanding::RunsUntil(c.runs_until(self.at))));
+                }
+                let whole = c.sender == r.sender && c.kind == r.kind && c.category == 0;
+                if let Some(ended) = c.ended.filter(|_| same || whole) {
+                    let ended = Some(ContractStanding::EndedAt(ended));
+                    standing = standing.max(ended);
                 }
             }
         }
-        Ok(None)
+        Ok(standing)
+    }
+
+    /// Whether the asking sender took over the business of `from` at `since` or later, from it or by way of others.
+    pub fn took_over(&self, from: SenderId, since: Instant) -> Check<'q, bool> {
+        self.took_over_within(from, since, MAX_TAKE_OVERS)
+    }
+
+    fn took_over_within(&self, from: SenderId, since: Instant, steps: u32) -> Check<'q, bool> {
+        for atom in self.view.activity() {
+            if let Atom::Transfer(t) = atom?
+                && t.from == from
+                && t.at >= since
+                && t.at <= self.at
+                && (t.to == self.sender() || steps > 0 && self.took_over_within(t.to, t.at, steps - 1)?)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A run of advertising messages of the asking sender on this channel, if the atom is one.
+    pub fn sends_of(&self, atom: &Atom) -> Option<Sends> {
+        match atom {
+            Atom::Sends(s) if s.sender == self.sender() && s.channels.contains(self.channel()) => Some(*s),
+            _ => None,
+        }
+    }
+
+    /// The end of a window from `start` that begins anew with each event that falls into it. `event` gives an
+    /// atom's first and last instant, no further apart than any window is long.
+    pub fn end_renewed(
+        &self,
+        start: Instant,
+        window: Period,
+        event: impl Fn(&Atom) -> Option<(Instant, Instant)>,
+    ) -> Check<'q, Instant> {
+        let mut end = self.end_of(start, window, Counting::Forward);
+        loop {
+            let before = end;
+            for atom in self.view.activity() {
+                if let Some((first, last)) = event(&atom?)
+                    && first < end
+                    && (start..=self.at).contains(&last)
+                {
+                    end = end.max(self.end_of(last, window, Counting::Forward));
+                }
+            }
+            if end == before {
+                return Ok(end);
+            }
+        }
     }
 
     /// The asking sender's running contract; of several the one that runs longest.

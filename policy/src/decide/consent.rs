@@ -5,10 +5,11 @@ use super::case::Case;
 use super::permission::{Miss, Outcome};
 use crate::codes::*;
 use crate::fact::Expiry;
-use crate::pack::{Consent, Requirement};
+use crate::pack::{Consent, Counting, Requirement};
 use crate::question::Phase;
 use crate::state::{Atom, Confirmation, OptIn, Restriction};
-use crate::time::Instant;
+use crate::time::{Instant, start_of_day};
+use enumset::EnumSet;
 
 /// What a message of this nature must be covered by.
 pub(super) const fn purpose_of(nature: Nature) -> Purpose {
@@ -21,9 +22,16 @@ pub(super) const fn purpose_of(nature: Nature) -> Purpose {
     }
 }
 
-/// An opt-in to marketing covers the sender's newsletter and surveys; neither covers marketing.
-fn covers_purpose(opt_in: &OptIn, nature: Nature) -> bool {
+/// An opt-in to marketing covers the sender's newsletter and surveys; neither covers marketing. Where even a service
+/// message needs an opt-in (US texts), any purpose will do.
+fn covers_purpose(opt_in: &OptIn, nature: Nature, rule: &Consent) -> bool {
+    if nature.is_service() {
+        return !opt_in.purposes.is_empty();
+    }
     let wanted = purpose_of(nature);
+    if rule.named_purpose && opt_in.purposes == EnumSet::all() {
+        return false;
+    }
     let within_marketing = matches!(wanted, Purpose::Newsletter | Purpose::Survey);
     opt_in.purposes.contains(wanted) || within_marketing && opt_in.purposes.contains(Purpose::Marketing)
 }
@@ -71,7 +79,7 @@ fn judge<'q>(
     if opt_in.sender != case.sender() {
         return lacks(Reason::ConsentOtherSender, 25);
     }
-    if !covers_purpose(opt_in, case.nature())
+    if !covers_purpose(opt_in, case.nature(), rule)
         || opt_in.category != 0 && !target.ancestors.contains(&opt_in.category)
     {
         return lacks(Reason::ConsentOtherPurpose, 54);
@@ -98,14 +106,33 @@ fn judge<'q>(
         Expiry::At(end) => end,
         Expiry::Unstated | Expiry::Never => Instant::MAX,
     };
-    let lawful_end = match rule.max_age {
-        Some(age) => case.window_end(given_at, age),
-        None => Some(Instant::MAX),
+    let until = lawful_end(case, rule, opt_in, given_at)?.min(own_end);
+    if case.at < until { Ok(Ok(until)) } else { lacks(Reason::ConsentExpired, 115) }
+}
+
+/// Where the law itself ends a consent given then.
+fn lawful_end<'q>(
+    case: &Case<'_, 'q>,
+    rule: &Consent,
+    opt_in: &OptIn,
+    given_at: Instant,
+) -> Check<'q, Instant> {
+    let from_the_day = |at: Instant| start_of_day(at.local_date(case.zone()), case.zone());
+    let mut end = match rule.max_age {
+        Some(_) if rule.lapses && opt_in.expires != Expiry::Unstated => Instant::MAX,
+        Some(age) if rule.lapses => case.end_of(from_the_day(given_at), age, Counting::Forward),
+        Some(age) => case.end_of(given_at, age, Counting::Forward),
+        None => Instant::MAX,
     };
-    match lawful_end.map(|end| end.min(own_end)) {
-        Some(until) if case.at < until => Ok(Ok(until)),
-        _ => lacks(Reason::ConsentExpired, 115),
+    if let Some(idle) = rule.unused {
+        // A message of the sender, a click or a log-in of the person.
+        let use_of = |atom: &Atom| match atom {
+            Atom::Action(a) if a.sender == case.sender() => Some((a.at, a.at)),
+            _ => case.sends_of(atom).map(|s| (s.first, s.last)),
+        };
+        end = end.min(case.end_renewed(given_at, idle, use_of)?);
     }
+    Ok(end)
 }
 
 /// When the person said yes: a double opt-in counts from its confirmation, which must come from the same address.

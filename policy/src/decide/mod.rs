@@ -118,6 +118,16 @@ pub fn valid_until(state: &[u8], question: &Question) -> Option<Instant> {
     }
 }
 
+/// [`valid_until`] as people read it: where a day ends the yes (a rule's last day, a window of whole days), the end of
+/// the last day on which it holds; otherwise the instant from which it no longer does.
+pub fn last_instant(state: &[u8], question: &Question) -> Option<Instant> {
+    let end = valid_until(state, question)?;
+    let zone =
+        StateView::new(state).ok().and_then(|v| Case::new(v, question, end, true).ok()).map(|c| c.zone());
+    let ends_a_day = zone.is_some_and(|z| end > question.at && end == start_of_day(end.local_date(z), z));
+    Some(if ends_a_day { Instant(end.0 - 1) } else { end })
+}
+
 /// The next start or end of any rule of the contact's jurisdiction, in the contact's zone.
 fn next_rule_change(state: &[u8], question: &Question, after: Instant) -> Instant {
     let Some(case) = StateView::new(state).ok().and_then(|v| Case::new(v, question, after, true).ok()) else {
@@ -151,18 +161,25 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
         if let Requirement::Service(service) = &rule.then
             && let Some(allowed) = service::evaluate(case, rule, service)?
         {
-            return Ok(allowed);
+            // Only rules that name the service nature are left here: it may owe a way out all the same (CASL s.6(6)).
+            return check_form(case).map(|()| allowed);
         }
     }
     if case.jurisdiction.fallback {
         return Err(Denied::new(Reason::UnknownJurisdiction).into());
     }
-    if let Some(reason) = case.question.marketing_blocked {
+    if let Some(reason) = case.question.marketing_blocked.filter(|_| !case.nature().is_service()) {
         return Err(Denied::new(reason).into());
     }
     let mut holds_until = Instant::MAX;
     for rule in case.rules(Phase::Prohibition) {
         if let Requirement::Prohibited(p) = &rule.then {
+            if let Some(switch) = rule.contested.as_deref() {
+                if case.switch(switch) {
+                    continue;
+                }
+                return Err(Denied { switch: Some(switch), ..Denied::new(Reason::Contested).by(rule) }.into());
+            }
             let exempt = if p.except_ongoing_contract { case.ongoing_contract()? } else { None };
             let contract = exempt.ok_or_else(|| Denied::new(Reason::Prohibited).by(rule))?;
             holds_until = holds_until.min(contract.runs_until(case.at));
@@ -178,14 +195,25 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     for rule in case.rules(Phase::Last) {
         match &rule.then {
             Requirement::Retention(r) => holds_until = holds_until.min(retain::check(case, rule, r)?),
-            Requirement::Hours(h) if timing => timing::check_hours(case, rule, h)?,
             Requirement::Cap(c) if timing => timing::check_cap(case, rule, c, log)?,
-            Requirement::Form(f) => form::check(case, rule, f)?,
             _ => {}
         }
     }
+    if timing {
+        timing::check_hours(case)?;
+    }
+    check_form(case)?;
     allowed.holds_until = allowed.holds_until.min(holds_until);
     Ok(allowed)
+}
+
+fn check_form<'q>(case: &Case<'_, 'q>) -> Check<'q> {
+    for rule in case.rules(Phase::Last) {
+        if let Requirement::Form(duties) = &rule.then {
+            form::check(case, rule, duties)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

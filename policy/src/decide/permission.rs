@@ -2,11 +2,11 @@
 //! does, the one that came nearest gives the reason.
 
 use super::case::Case;
-use super::{Allowed, Check, Denied, Support, consent, relationship};
+use super::{Allowed, Check, Denied, Support, consent, register, relationship};
 use crate::codes::*;
-use crate::pack::{OngoingContract, Regime, Requirement};
+use crate::pack::{OngoingContract, Regime, Requirement, Rule};
 use crate::question::Phase;
-use crate::state::Atom;
+use crate::state::{Atom, Listing};
 use crate::time::Instant;
 
 /// How one permission rule came out.
@@ -50,7 +50,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
             Requirement::OngoingContract(o) => (o.basis, ongoing_contract(case, o)?),
             _ => continue,
         };
-        match outcome {
+        match contested(case, rule, outcome) {
             Outcome::Holds { until, support, switch } => {
                 if best.is_none_or(|b| until > b.holds_until) {
                     let switch = switch.or(rule.when.switch.as_deref());
@@ -79,54 +79,150 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
             }
         }
     }
+    if best.is_none() && case.exact {
+        nearest = nearest.nearer(unreachable_customer(case)?);
+    }
     best.ok_or_else(|| {
+        let nearest = Miss { reason: of_content(case, nearest.reason), ..nearest };
         let denied =
             Denied { support: nearest.support, switch: nearest.switch, ..Denied::new(nearest.reason) };
         missed_rule.map_or(denied, |rule| denied.by(rule)).into()
     })
 }
 
-/// Legitimate interests and opt-out regimes: allowed unless refused, where the conditions are shown.
-fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
-    let mut informed = None;
-    let mut known = None;
-    let mut bought = None;
-    let mut from_person = false;
+/// A permission of which all holds but the law's own certainty.
+fn contested<'q>(case: &Case<'_, 'q>, rule: &'q Rule, outcome: Outcome<'q>) -> Outcome<'q> {
+    match (rule.contested.as_deref(), outcome) {
+        (Some(point), Outcome::Holds { until, support, .. }) if case.switch(point) => {
+            Outcome::Holds { until, support, switch: Some(point) }
+        }
+        (Some(point), Outcome::Holds { support, .. }) => {
+            Outcome::Misses(Miss { reason: Reason::Contested, progress: 120, support, switch: Some(point) })
+        }
+        (_, outcome) => outcome,
+    }
+}
+
+/// A customer whom no rule lets the sender reach this way: more than a stranger, and not expired or unproven.
+fn unreachable_customer<'q>(case: &Case<'_, 'q>) -> Check<'q, Miss<'q>> {
+    let relationships = &case.jurisdiction.relationships;
+    let reason = if relationships.channels.contains(case.channel()) {
+        Reason::RelationshipKindExcluded
+    } else {
+        Reason::RelationshipChannelExcluded
+    };
     for atom in case.view.relations() {
-        let Atom::Relation(r) = atom? else { continue };
-        if r.sender != case.sender() {
-            continue;
-        }
-        let third_party = match r.kind {
-            EventKind::BoughtList | EventKind::Scraped => true,
-            EventKind::ImportedList => !r.from_person,
-            _ => false,
-        };
-        if third_party {
-            bought = Some(Atom::Relation(r));
-            continue;
-        }
-        from_person |= r.from_person && r.kind != EventKind::ImportedList;
-        if case.concerns_current_address(r.address, r.at) {
-            known = Some(Atom::Relation(r));
-            if r.opt_out_offered == Tri::Yes && r.relevant_to_role != Tri::No {
-                informed = Some(Atom::Relation(r));
+        if let Atom::Relation(r) = atom? {
+            let customer = r.sender == case.sender()
+                && r.from_person
+                && r.grade != Grade::None
+                && relationships.kinds.contains(r.kind)
+                && !r.kind.is_delivered_by_others()
+                && case.concerns_current_address(r.address, r.at);
+            if customer {
+                return Ok(Miss::new(reason, 6, Atom::Relation(r)));
             }
         }
     }
+    Ok(Miss::NOTHING)
+}
+
+/// What only its content made marketing is told so: that is what the sender can change.
+fn of_content(case: &Case<'_, '_>, reason: Reason) -> Reason {
+    let registered_as = case.question.message.nature;
+    match case.nature() {
+        Nature::Mixed if registered_as.is_service() && reason != Reason::Registered => {
+            Reason::MixedIsMarketing
+        }
+        Nature::ConsentRequest if reason == Reason::NoBasis => Reason::ConsentRequestIsMarketing,
+        _ => reason,
+    }
+}
+
+/// Legitimate interests and opt-out regimes: allowed unless refused, where the conditions are shown.
+fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
+    let on_register = |l: &Listing| regime.unlisted.contains(l.register);
+    let (free_until, listing) = register::binding_listing(case, on_register, 0)?;
+    if let Some(listing) = listing {
+        return Ok(Outcome::Misses(Miss::new(Reason::Registered, 130, Atom::Listing(listing))));
+    }
+    let origin = Origin::of(case, regime)?;
     let miss = |reason, progress, atom: Option<Atom>| {
         Ok(Outcome::Misses(atom.map_or(Miss::NOTHING, |a| Miss::new(reason, progress, a))))
     };
-    if regime.not_bought && bought.is_some() && !from_person {
-        return miss(Reason::NoBasis, 1, bought);
+    if regime.not_bought && origin.bought.is_some() && !origin.given {
+        return miss(Reason::NoBasis, 1, origin.bought);
+    }
+    if regime.from_person && origin.told.is_none() {
+        return match origin.collected {
+            Some(_) => miss(Reason::ConsentOtherPurpose, 54, origin.collected),
+            None => miss(Reason::NoBasis, 1, origin.bought.or(origin.known)),
+        };
     }
     if regime.profession_related && !case.question.message.form.profession_related {
-        return miss(Reason::RelevanceUnproven, 30, known.or(bought));
+        return miss(Reason::RelevanceUnproven, 30, origin.known.or(origin.bought));
     }
-    if regime.informed && informed.is_none() {
-        return miss(Reason::RelationshipNoOptOutOffered, 40, known);
+    if regime.informed && origin.informed.is_none() {
+        return miss(Reason::RelationshipNoOptOutOffered, 40, origin.known);
     }
-    Ok(Outcome::Holds { until: Instant::MAX, support: informed.or(known), switch: None })
+    let support = origin.informed.or(origin.told).or(origin.known);
+    Ok(Outcome::Holds { until: free_until, support, switch: None })
+}
+
+/// Where the sender has the address from.
+#[derive(Default)]
+struct Origin {
+    bought: Option<Atom>,
+    /// Any dealing of the address's owner with the sender.
+    known: Option<Atom>,
+    /// The person gave something of theirs, whatever the address.
+    given: bool,
+    informed: Option<Atom>,
+    /// The person gave this very address for the channel...
+    collected: Option<Atom>,
+    /// ...and was told that it would serve marketing.
+    told: Option<Atom>,
+}
+
+impl Origin {
+    fn of<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Origin> {
+        let mut origin = Origin::default();
+        for atom in case.view.relations() {
+            let Atom::Relation(r) = atom? else { continue };
+            // Who calls in has given no address.
+            if r.sender != case.sender() || r.kind == EventKind::InboundContact {
+                continue;
+            }
+            let third_party = match r.kind {
+                EventKind::BoughtList => !(regime.bought_with_proof && r.grade == Grade::Proof),
+                EventKind::Scraped => true,
+                EventKind::ImportedList => !r.from_person,
+                _ => false,
+            };
+            if third_party {
+                origin.bought = Some(Atom::Relation(r));
+                continue;
+            }
+            let by_person =
+                r.from_person && !matches!(r.kind, EventKind::ImportedList | EventKind::BoughtList);
+            origin.given |= by_person;
+            if !case.concerns_current_address(r.address, r.at) {
+                continue;
+            }
+            origin.known = Some(Atom::Relation(r));
+            if r.opt_out_offered == Tri::Yes && r.relevant_to_role != Tri::No {
+                origin.informed = Some(Atom::Relation(r));
+            }
+            let proven = r.grade != Grade::None && r.channels.contains(case.channel());
+            if by_person && proven && r.kind != EventKind::AddressPublished {
+                origin.collected = Some(Atom::Relation(r));
+                if relationship::told(case, regime.purpose, r.purposes) {
+                    origin.told = Some(Atom::Relation(r));
+                }
+            }
+        }
+        Ok(origin)
+    }
 }
 
 fn ongoing_contract<'q>(case: &Case<'_, 'q>, _: &OngoingContract) -> Check<'q, Outcome<'q>> {

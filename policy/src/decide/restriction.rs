@@ -4,8 +4,10 @@
 use super::case::Case;
 use super::{Check, Denied, consent};
 use crate::codes::*;
+use crate::pack::Requirement;
+use crate::question::Phase;
 use crate::state::{Atom, Restriction, RestrictionKind};
-use crate::time::Instant;
+use crate::time::{Instant, start_of_day};
 
 /// Until when no refusal forbids: for ever, or as long as the opt-ins hold that lift them.
 pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q, Instant> {
@@ -13,7 +15,7 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q, Instant> {
     let mut worst: Option<Restriction> = None;
     for atom in case.view.restrictions() {
         let Atom::Restriction(r) = atom? else { continue };
-        if !reaches(case, &r) {
+        if !reaches(case, &r)? {
             continue;
         }
         match consent::lifted_until(case, &r)? {
@@ -32,12 +34,26 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q, Instant> {
 }
 
 /// Whether the restriction speaks of this sender's message on this channel about this category. A message that
-/// names no category may be about the refused one.
-fn reaches(case: &Case<'_, '_>, r: &Restriction) -> bool {
+/// names no category may be about the refused one. Who takes over a business takes over what was refused to it.
+fn reaches<'q>(case: &Case<'_, 'q>, r: &Restriction) -> Check<'q, bool> {
     let target = &case.question.target;
-    r.sender == case.sender()
-        && r.channels.contains(case.channel())
-        && (r.category == 0 || target.category == 0 || target.ancestors.contains(&r.category))
+    if r.sender != case.sender() && !case.took_over(r.sender, Instant::MIN)? {
+        return Ok(false);
+    }
+    let category = r.category == 0 || target.category == 0 || target.ancestors.contains(&r.category);
+    Ok(category && r.channels.contains(case.channel()) || reaches_further(case, r))
+}
+
+/// Whether the law in force when it was given made the opt-out reach beyond its class of messages.
+fn reaches_further(case: &Case<'_, '_>, r: &Restriction) -> bool {
+    case.rules(Phase::Refusal).any(|rule| match &rule.then {
+        Requirement::OptOutReach(reach) => {
+            reach.channels.contains(case.channel())
+                && !r.channels.is_disjoint(reach.channels)
+                && r.lifted_after >= start_of_day(rule.from, case.zone())
+        }
+        _ => false,
+    })
 }
 
 /// The person's own refusal is named before another's at the same address, then the stronger, then the later.
@@ -54,6 +70,23 @@ fn reason(r: &Restriction) -> Reason {
         RestrictionKind::Objection => Reason::Objected,
         RestrictionKind::Erasure => Reason::Erased,
     }
+}
+
+/// Whether the person refused something of this sender on this channel no more than so many minutes ago.
+pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q, bool> {
+    for atom in case.view.restrictions() {
+        if let Atom::Restriction(r) = atom?
+            && r.sender == case.sender()
+            && r.channels.contains(case.channel())
+            && r.other_contact == 0
+        {
+            let age = case.at.0 - r.lifted_after.0;
+            if (0..=i64::from(minutes) * 60_000).contains(&age) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the person ever refused anything of this sender, lifted or not.

@@ -4,7 +4,7 @@
 use super::case::Case;
 use super::{Check, Denied};
 use crate::codes::*;
-use crate::pack::{Retention, Rule};
+use crate::pack::{Counting, Retention, Rule};
 use crate::state::Atom;
 use crate::time::Instant;
 
@@ -74,7 +74,7 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, retention: &Retenti
     match clock(case, retention)? {
         Clock::NotStarted | Clock::ContractRuns => Ok(Instant::MAX),
         Clock::Since(at, atom) => case
-            .window_end(at, retention.after)
+            .window_end(at, retention.after, Counting::Forward)
             .ok_or_else(|| Denied::new(Reason::RetentionExpired).by(rule).on(atom).into()),
     }
 }

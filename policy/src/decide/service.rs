@@ -17,6 +17,11 @@ pub(super) fn evaluate<'q>(
     if service.never_refused && restriction::ever_refused(case)? {
         return Ok(None);
     }
+    if let Some(minutes) = service.minutes_after_refusal
+        && !restriction::refused_within(case, minutes)?
+    {
+        return Ok(None);
+    }
     if !service.after_erasure
         && let Some(erasure) = restriction::erased(case)?
     {

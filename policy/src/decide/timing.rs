@@ -3,7 +3,8 @@
 use super::case::{Case, ContactLog};
 use super::{Check, Denied};
 use crate::codes::Reason;
-use crate::pack::{Cap, Hours, Rule, Span};
+use crate::pack::{Cap, Hours, Requirement, Rule, Span};
+use crate::question::Phase;
 use crate::time::{Instant, from_local, start_of_day};
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
@@ -11,18 +12,45 @@ const MS_PER_HOUR: i64 = 3_600_000;
 /// Two weeks hold a lawful hour under any rule that has one at all.
 const LOOK_AHEAD_DAYS: u64 = 14;
 
-pub(super) fn check_hours<'q>(case: &Case<'_, 'q>, rule: &'q Rule, hours: &Hours) -> Check<'q> {
-    let zone = case.zone();
-    let local = case.at.local(zone);
-    let spans = |date| lawful_spans(case, hours, date);
-    if spans(local.date()).iter().any(|s| s.from <= local.time() && local.time() < s.to) {
-        return Ok(());
+/// All calling hours that apply, the country's and the region's, must allow it.
+pub(super) fn check_hours<'q>(case: &Case<'_, 'q>) -> Check<'q> {
+    let hours = || {
+        case.rules(Phase::Last).filter_map(|rule| match &rule.then {
+            Requirement::Hours(h) => Some((rule, h)),
+            _ => None,
+        })
+    };
+    for (rule, own) in hours() {
+        if next_lawful(case, own, case.at) != Some(case.at) {
+            // A later hour that suits one rule need not suit the next.
+            let mut time = Some(case.at);
+            while let Some(t) = time {
+                let all = hours().try_fold(t, |latest, (_, h)| Some(next_lawful(case, h, t)?.max(latest)));
+                if all == Some(t) {
+                    break;
+                }
+                time = all;
+            }
+            return Err(Denied { not_before: time, ..Denied::new(Reason::QuietHours).by(rule) }.into());
+        }
     }
-    let next =
-        (0..LOOK_AHEAD_DAYS).filter_map(|n| local.date().checked_add_days(Days::new(n))).find_map(|date| {
-            spans(date).iter().map(|s| from_local(date.and_time(s.from), zone)).find(|t| *t > case.at)
-        });
-    Err(Denied { not_before: next, ..Denied::new(Reason::QuietHours).by(rule) }.into())
+    Ok(())
+}
+
+/// The first lawful instant at `t` or later.
+fn next_lawful(case: &Case<'_, '_>, hours: &Hours, t: Instant) -> Option<Instant> {
+    let zone = case.zone();
+    let local = t.local(zone);
+    (0..LOOK_AHEAD_DAYS).filter_map(|n| local.date().checked_add_days(Days::new(n))).find_map(|date| {
+        let within = |s: &&Span| date > local.date() || local.time() < s.to;
+        lawful_spans(case, hours, date).iter().find(within).map(|s| {
+            if date == local.date() && s.from <= local.time() {
+                t
+            } else {
+                from_local(date.and_time(s.from), zone)
+            }
+        })
+    })
 }
 
 fn lawful_spans<'h>(case: &Case<'_, '_>, hours: &'h Hours, date: NaiveDate) -> &'h [Span] {

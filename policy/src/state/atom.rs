@@ -91,6 +91,9 @@ pub struct Relation {
     pub funded_by_paid: bool,
     pub refusal_notice: Tri,
     pub relevant_to_role: Tri,
+    /// What the person was told the address would serve; all where nothing was said.
+    pub purposes: EnumSet<Purpose>,
+    pub referred: bool,
     /// To the second, rounded down.
     pub at: Instant,
 }
@@ -151,6 +154,37 @@ pub struct Action {
     pub at: Instant,
 }
 
+/// Advertising sent to the contact on these channels: a run of messages with no gap of more than
+/// [`Sends::GAP_SECONDS`]. Whether a right still lives that each message renews (Ireland) shows from the runs alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sends {
+    pub sender: SenderId,
+    pub channels: EnumSet<Channel>,
+    /// Whether all of them kept the rules.
+    pub compliant: bool,
+    pub first: Instant,
+    pub last: Instant,
+}
+
+impl Sends {
+    /// 364 days: no year is shorter on any wall clock, so each message of a run is within a year of the one before.
+    pub const GAP_SECONDS: i64 = 364 * 86_400;
+
+    fn adjoins(&self, other: &Sends) -> bool {
+        let gap =
+            (self.first.seconds() - other.last.seconds()).max(other.first.seconds() - self.last.seconds());
+        gap <= Sends::GAP_SECONDS
+    }
+}
+
+/// One legal entity took over a business from another, with its relationships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    pub from: SenderId,
+    pub to: SenderId,
+    pub at: Instant,
+}
+
 /// A litigation or audit hold: retention must not act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
@@ -168,6 +202,8 @@ pub enum Atom {
     Contract(Contract),
     Action(Action),
     Hold(Hold),
+    Sends(Sends),
+    Transfer(Transfer),
 }
 
 /// Atoms sort by section, class and category, which is also the order they are stored in.
@@ -184,6 +220,8 @@ impl Relation {
             | u32::from(self.funded_by_paid) << 18
             | (self.refusal_notice as u32) << 19
             | (self.relevant_to_role as u32) << 21
+            | u32::from(self.purposes.as_u8()) << 23
+            | u32::from(self.referred) << 29
     }
 }
 
@@ -205,10 +243,13 @@ impl Atom {
             Atom::Contract(c) => [5, c.kind as u32, c.sender, 0, 0, c.category],
             Atom::Action(a) => [6, a.kind as u32, a.sender, 0, 0, 0],
             Atom::Hold(_) => [7, 0, 0, 0, 0, 0],
+            Atom::Sends(s) => [8, s.sender, s.channels.as_u32(), u32::from(s.compliant), 0, 0],
+            Atom::Transfer(t) => [9, t.from, t.to, 0, 0, 0],
         }
     }
 
-    /// Joins two atoms of one key; `None` where both must be kept (opt-ins that have different strengths).
+    /// Joins two atoms of one key; `None` where both must be kept (opt-ins that have different strengths, runs of
+    /// messages that lie apart).
     pub fn join(self, other: Atom) -> Option<Atom> {
         Some(match (self, other) {
             (Atom::Restriction(a), Atom::Restriction(b)) => {
@@ -243,6 +284,10 @@ impl Atom {
             (Atom::Hold(a), Atom::Hold(b)) => {
                 Atom::Hold(Hold { held: a.held.max(b.held), released: a.released.max(b.released) })
             }
+            (Atom::Sends(a), Atom::Sends(b)) if a.adjoins(&b) => {
+                Atom::Sends(Sends { first: a.first.min(b.first), last: a.last.max(b.last), ..a })
+            }
+            (Atom::Transfer(a), Atom::Transfer(b)) => Atom::Transfer(Transfer { at: a.at.max(b.at), ..a }),
             _ => return None,
         })
     }

@@ -14,7 +14,7 @@ mod view;
 pub use view::{Atoms, ProfileView, StateView};
 
 /// A reader of another version denies rather than guesses.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Above about 2 kB PostgreSQL moves a value out of its row, and reading it costs 23 times as much.
 pub const MAX_STATE_BYTES: usize = 1900;

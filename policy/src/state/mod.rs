@@ -133,19 +133,34 @@ impl State {
                     ended: Some(to_second(fact.at)),
                 }));
             }
-            Click | Login | InboundContact if own && !fact.machine => state.add(Atom::Action(Action {
+            Click | Login if own && !fact.machine => state.add(Atom::Action(Action {
                 kind: fact.kind,
                 sender: fact.sender,
                 at: to_second(earlier),
             })),
+            Sent if own && fact.nature.is_some_and(|n| !n.is_service()) => state.add(Atom::Sends(Sends {
+                sender: fact.sender,
+                channels: fact.channels,
+                compliant: fact.compliant,
+                first: to_second(fact.at),
+                last: to_second(fact.at),
+            })),
+            BusinessTransferred if own && fact.to != 0 && fact.to != fact.sender => {
+                state.add(Atom::Transfer(Transfer {
+                    from: fact.sender,
+                    to: fact.to,
+                    at: to_second(fact.at),
+                }));
+            }
             LegalHold => state.add(Atom::Hold(Hold { held: Some(to_second(fact.at)), released: None })),
             LegalHoldReleased => {
                 state.add(Atom::Hold(Hold { held: None, released: Some(to_second(fact.at)) }));
             }
             OptInRefused | OptInConfirmed | ContractEnd | SubscriptionEnd | MembershipEnd => {}
-            Click | Login | InboundContact => {}
+            Click | Login => {}
+            InboundContact if fact.machine => {}
             OptInUnanswered | SystemOptIn | Open | Bounce | Sent | CallAttempt | BusinessTransferred => {}
-            // What is left is a way of collecting the address.
+            // What is left is a way of collecting the address, or a contact that the person sought.
             kind if own => {
                 state.add(Atom::Relation(Relation {
                     kind,
@@ -159,6 +174,8 @@ impl State {
                     funded_by_paid: fact.funded_by_paid,
                     refusal_notice: fact.refusal_notice,
                     relevant_to_role: fact.relevant_to_role,
+                    purposes: fact.purposes,
+                    referred: fact.referred,
                     at: to_second(earlier),
                 }));
                 if matches!(kind, ContractStart | SubscriptionStart | MembershipStart) {
@@ -213,6 +230,11 @@ impl State {
         let place = match atom {
             Atom::OptIn(new) => {
                 start + self.atoms[start..end].partition_point(|a| matches!(a, Atom::OptIn(o) if *o < new))
+            }
+            Atom::Sends(new) => {
+                start
+                    + self.atoms[start..end]
+                        .partition_point(|a| matches!(a, Atom::Sends(s) if s.first < new.first))
             }
             _ => start,
         };

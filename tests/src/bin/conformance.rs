@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use pg_consent_tests::conformance::Runner;
-use pg_consent_tests::scenario;
+use pg_consent_tests::scenario::{self, Scenario};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,19 +17,32 @@ struct Arguments {
     /// Leave out countries that no compiled-in pack names.
     #[arg(long)]
     packs_only: bool,
+    /// Ask the core only; needs no PostgreSQL.
+    #[arg(long)]
+    core: bool,
+    /// Folder with *.toml packs to use instead of the compiled-in ones.
+    #[arg(long, requires = "core")]
+    packs: Option<PathBuf>,
 }
 
 fn run() -> anyhow::Result<bool> {
     let arguments = Arguments::parse();
+    if let Some(packs) = &arguments.packs {
+        scenario::use_packs(packs)?;
+    }
     let countries = scenario::wanted_countries(arguments.country.as_deref())?;
     let mut scenarios = scenario::load(&arguments.dir)?;
     scenarios.retain(|s| countries.as_ref().is_none_or(|c| c.contains(&s.contact.country)));
     let all = scenarios.len();
     scenarios.retain(|s| !arguments.packs_only || s.has_pack());
-    let mut runner = Runner::start()?;
+    let mut runner = if arguments.core { None } else { Some(Runner::start()?) };
     let (mut passed, mut failed) = (0, 0);
     for scenario in &scenarios {
-        let faults = runner.faults(scenario).unwrap_or_else(|e| vec![format!("{e:#}")]);
+        let faults = match &mut runner {
+            Some(runner) => runner.faults(scenario),
+            None => core_faults(scenario),
+        };
+        let faults = faults.unwrap_or_else(|e| vec![format!("{e:#}")]);
         if faults.is_empty() {
             passed += 1;
         } else {
@@ -42,6 +55,10 @@ fn run() -> anyhow::Result<bool> {
     }
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)
+}
+
+fn core_faults(scenario: &Scenario) -> anyhow::Result<Vec<String>> {
+    Ok(scenario.fault(&scenario.ask_core()?)?.into_iter().collect())
 }
 
 fn main() -> ExitCode {

@@ -19,7 +19,7 @@ fn before_august_2026_bloctel_decides() {
 fn from_august_2026_silence_is_no_permission() {
     assert_eq!(Contact::fr().answer(&call().at(AFTER)), Err(Reason::NoBasis));
     let customer = Contact::fr().fact(purchase("2026-08-01"));
-    assert_eq!(customer.answer(&call().at(AFTER)), Err(Reason::NoBasis));
+    assert_eq!(customer.answer(&call().at(AFTER)), Err(Reason::RelationshipChannelExcluded));
     let consenting = Contact::fr().fact(opt_in("2026-08-01"));
     assert_eq!(consenting.answer(&call().at(AFTER)), Ok(Basis::Consent));
 }
@@ -65,7 +65,7 @@ fn a_call_about_a_running_contract_needs_no_consent_but_a_finished_one_does() {
     let related = call().at(AFTER).form(|f| f.ongoing_contract_related = true);
     let client = Contact::fr().fact(collected(EventKind::ContractStart, "2026-03-01"));
     assert_eq!(client.answer(&related), Ok(Basis::Contract));
-    assert_eq!(client.answer(&call().at(AFTER)), Err(Reason::NoBasis));
+    assert_eq!(client.answer(&call().at(AFTER)), Err(Reason::RelationshipChannelExcluded));
     let ended = client.fact(collected(EventKind::ContractEnd, "2026-05-01"));
     assert_eq!(ended.answer(&related), Err(Reason::RelationshipExpired));
     let renewed = ended.fact(collected(EventKind::ContractStart, "2026-06-01"));

@@ -109,7 +109,7 @@ fn the_charity_soft_opt_in_is_for_charities_and_supporters() {
         let supporter = Contact::gb().fact(collected(kind, "2026-03-01"));
         assert_eq!(supporter.answer(&fundraising()), Ok(Basis::CharitySoftOptIn), "{kind}");
         let no_charity = ask(Nature::CharityFundraising);
-        assert_eq!(supporter.answer(&no_charity), Err(Reason::NoBasis), "{kind}");
+        assert_eq!(supporter.answer(&no_charity), Err(Reason::RelationshipKindExcluded), "{kind}");
         assert_eq!(supporter.answer(&marketing()), Err(Reason::RelationshipKindExcluded), "{kind}");
     }
     let shopper = Contact::gb().fact(purchase("2026-03-01"));

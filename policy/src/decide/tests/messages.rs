@@ -47,7 +47,11 @@ fn what_sells_is_not_called_service() {
             assert!(contact.answer(&ask(nature)).is_err(), "{nature}");
         }
         for contact in everywhere() {
-            assert_eq!(contact.answer(&ask(nature)), Err(Reason::NoBasis), "{nature}");
+            let nothing = match nature {
+                ConsentRequest => Reason::ConsentRequestIsMarketing,
+                _ => Reason::NoBasis,
+            };
+            assert_eq!(contact.answer(&ask(nature)), Err(nothing), "{nature}");
             let consenting = contact.fact(opt_in("2026-03-01"));
             assert_eq!(consenting.answer(&ask(nature)), Ok(Basis::Consent), "{nature}");
         }
@@ -62,7 +66,7 @@ fn an_advert_inside_an_order_confirmation_makes_it_marketing() {
             assert!(contact.answer(&with_advert).is_err(), "{nature}");
         }
         for contact in everywhere() {
-            assert_eq!(contact.answer(&with_advert), Err(Reason::NoBasis), "{nature}");
+            assert_eq!(contact.answer(&with_advert), Err(Reason::MixedIsMarketing), "{nature}");
             let customer = contact.fact(purchase("2026-03-01"));
             assert_eq!(customer.answer(&with_advert), Ok(Basis::SoftOptIn), "{nature}");
         }
@@ -121,7 +125,7 @@ fn an_invitation_to_opt_in_never_reaches_somebody_who_refused() {
 fn a_request_for_consent_is_not_sent_without_consent_or_sale() {
     let request = ask(Nature::ConsentRequest);
     for contact in everywhere() {
-        assert_eq!(contact.answer(&request), Err(Reason::NoBasis));
+        assert_eq!(contact.answer(&request), Err(Reason::ConsentRequestIsMarketing));
         let prospect = contact.fact(collected(EventKind::AccountCreated, "2026-03-01"));
         assert_eq!(prospect.answer(&request), Err(Reason::RelationshipNoSale));
     }

@@ -133,7 +133,7 @@ fn a_new_address_starts_from_nothing() {
 #[test]
 fn the_soft_opt_in_never_serves_politics_or_fundraising() {
     for customer in customers() {
-        assert_eq!(customer.answer(&ask(Nature::Political)), Err(Reason::NoBasis));
+        assert_eq!(customer.answer(&ask(Nature::Political)), Err(Reason::RelationshipKindExcluded));
         assert!(customer.answer(&ask(Nature::CharityFundraising)).is_err());
     }
 }
@@ -141,7 +141,8 @@ fn the_soft_opt_in_never_serves_politics_or_fundraising() {
 #[test]
 fn the_soft_opt_in_never_serves_robot_calls() {
     for customer in customers() {
-        assert_eq!(customer.answer(&marketing().on(Channel::PhoneAuto)), Err(Reason::NoBasis));
+        let robot = marketing().on(Channel::PhoneAuto);
+        assert_eq!(customer.answer(&robot), Err(Reason::RelationshipChannelExcluded));
     }
 }
 

@@ -129,7 +129,7 @@ impl Writer {
             }
             Atom::Relation(first) => {
                 self.varint(first.sender.into());
-                self.bytes.extend_from_slice(&first.class().to_le_bytes()[..3]);
+                self.u32(first.class());
                 self.u8(u8::from(first.address != 0));
                 if first.address != 0 {
                     self.u32(first.address);
@@ -160,6 +160,17 @@ impl Writer {
                 self.optional_age(h.held);
                 self.optional_age(h.released);
             }
+            Atom::Sends(s) => {
+                self.varint(s.sender.into());
+                self.u8(s.channels.as_u8() | u8::from(s.compliant) << 7);
+                self.age(s.first);
+                self.age(s.last);
+            }
+            Atom::Transfer(t) => {
+                self.varint(t.from.into());
+                self.varint(t.to.into());
+                self.age(t.at);
+            }
         }
     }
 }
@@ -173,7 +184,7 @@ fn section_of(atom: &Atom) -> usize {
         Atom::Restriction(_) | Atom::Listing(_) => 0,
         Atom::OptIn(_) | Atom::Confirmation(_) => 1,
         Atom::Relation(_) => 2,
-        Atom::Contract(_) | Atom::Action(_) | Atom::Hold(_) => 3,
+        Atom::Contract(_) | Atom::Action(_) | Atom::Hold(_) | Atom::Sends(_) | Atom::Transfer(_) => 3,
     }
 }
 

@@ -190,7 +190,7 @@ impl<'a> StateView<'a> {
         self.section(2)
     }
 
-    /// Contracts, the person's actions, holds.
+    /// Contracts, the person's actions, holds, runs of messages, transfers.
     pub fn activity(&self) -> Atoms<'a> {
         self.section(3)
     }
@@ -286,6 +286,18 @@ impl Atoms<'_> {
                 at: r.age(horizon)?,
             }),
             7 => Atom::Hold(Hold { held: r.optional_age(horizon)?, released: r.optional_age(horizon)? }),
+            8 => {
+                let sender = r.number()?;
+                let packed = r.u8()?;
+                Atom::Sends(Sends {
+                    sender,
+                    channels: EnumSet::try_from_u8(packed & 0x7f).ok_or(Corrupt)?,
+                    compliant: packed & 0x80 != 0,
+                    first: r.age(horizon)?,
+                    last: r.age(horizon)?,
+                })
+            }
+            9 => Atom::Transfer(Transfer { from: r.number()?, to: r.number()?, at: r.age(horizon)? }),
             _ => return Err(Corrupt),
         })
     }
@@ -351,8 +363,7 @@ fn read_opt_in(r: &mut Reader<'_>) -> Read<OptIn> {
 /// The head of a group of relationships: what they share, and how many follow.
 fn read_relation_class(r: &mut Reader<'_>) -> Read<(Relation, u64)> {
     let sender = r.number()?;
-    let class = r.take(3)?;
-    let class = u32::from_le_bytes([class[0], class[1], class[2], 0]);
+    let class = r.u32()?;
     let address = if r.u8()? != 0 { r.u32()? } else { 0 };
     let left = r.varint()?;
     if left == 0 {
@@ -371,6 +382,8 @@ fn read_relation_class(r: &mut Reader<'_>) -> Read<(Relation, u64)> {
         funded_by_paid: bits(18, 1) != 0,
         refusal_notice: Tri::at(bits(19, 2)).ok_or(Corrupt)?,
         relevant_to_role: Tri::at(bits(21, 2)).ok_or(Corrupt)?,
+        purposes: EnumSet::try_from_u8(bits(23, 6)).ok_or(Corrupt)?,
+        referred: bits(29, 1) != 0,
         at: Instant::MIN,
     };
     Ok((relation, left))
