@@ -184,6 +184,13 @@ pub const REGION_UNKNOWN: &str = "unknown";
 const SOURCES: &[&str] = &[
     include_str!("../../packs/gb.toml"),
     include_str!("../../packs/fr.toml"),
+    include_str!("../../packs/au.toml"),
+    include_str!("../../packs/nz.toml"),
+    include_str!("../../packs/ch.toml"),
+    include_str!("../../packs/sg.toml"),
+    include_str!("../../packs/br.toml"),
+    include_str!("../../packs/in.toml"),
+    include_str!("../../packs/jp.toml"),
     include_str!("../../packs/zz.toml"),
 ];
 
