@@ -184,6 +184,8 @@ pub const REGION_UNKNOWN: &str = "unknown";
 const SOURCES: &[&str] = &[
     include_str!("../../packs/gb.toml"),
     include_str!("../../packs/fr.toml"),
+    include_str!("../../packs/ca.toml"),
+    include_str!("../../packs/us.toml"),
     include_str!("../../packs/au.toml"),
     include_str!("../../packs/nz.toml"),
     include_str!("../../packs/ch.toml"),
