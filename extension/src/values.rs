@@ -169,6 +169,16 @@ impl Detail {
         }
     }
 
+    /// The number of a sender; 0 where none is named.
+    fn sender(&self, field: &str) -> Result<u32> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(0),
+            Some(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
+                Error::Malformed { field: field.to_owned(), expected: "the number of a sender" }.into()
+            }),
+        }
+    }
+
     fn expiry(&self) -> Result<Expiry> {
         Ok(match self.text("expires")? {
             None => Expiry::Unstated,
@@ -238,12 +248,19 @@ fn fact(
         refusal_notice: detail.code("refusal_notice")?.unwrap_or(Tri::Unknown),
         relevant_to_role: detail.code("relevant_to_role")?.unwrap_or(Tri::Unknown),
         machine: detail.flag("machine")?,
+        nature: detail.code("nature")?,
+        compliant: detail.flag("compliant")?,
+        referred: detail.flag("referrer_named")? && detail.flag("referrer_related")?,
+        to: detail.sender("to_sender_id")?,
         ..common
     };
     let is_register = matches!(fact.kind, EventKind::RegisterListed | EventKind::RegisterDelisted);
     // A fact that reaches nothing would be recorded and lost.
     if is_register && fact.register.is_none() {
         return Err(Error::Null { field: "detail.register" }.into());
+    }
+    if fact.kind == EventKind::BusinessTransferred && fact.to == 0 {
+        return Err(Error::Null { field: "detail.to" }.into());
     }
     if !is_register && fact.channels.is_empty() || fact.purposes.is_empty() {
         return Err(
