@@ -194,15 +194,13 @@ impl Detail {
     }
 }
 
-/// Evidence of an opt-in or a collection: an object with something in it. What was said aloud is proved by the
-/// script that was read or the recording of it.
-fn grade(method: Option<Method>, evidence: Option<&JsonB>) -> Grade {
-    let Some(held) = evidence.and_then(|e| e.0.as_object()) else { return Grade::None };
-    let has = |field: &str| held.get(field).is_some_and(|v| !v.is_null());
-    match method {
-        _ if held.is_empty() => Grade::StateOnly,
-        Some(Method::Oral) if !has("script") && !has("recording") => Grade::StateOnly,
-        _ => Grade::Proof,
+/// Evidence of an opt-in or a collection: an object with something in it, such as the form and its version, the script
+/// that was read, the recording, the signed paper.
+fn grade(evidence: Option<&JsonB>) -> Grade {
+    match evidence.and_then(|e| e.0.as_object()) {
+        None => Grade::None,
+        Some(held) if held.values().all(Value::is_null) => Grade::StateOnly,
+        Some(_) => Grade::Proof,
     }
 }
 
@@ -230,14 +228,13 @@ fn fact(
         Some(JsonB(Value::Object(fields))) => fields,
         _ => serde_json::Map::new(),
     });
-    let method = detail.code("method")?;
     let fact = Fact {
         recorded_at: recorded_at.map_or(common.at, config::instant),
         address: address_tag.unwrap_or(0) as u32,
         other_contact: other_contact_tag.unwrap_or(0) as u32,
-        grade: grade(method, evidence.as_ref()),
+        grade: grade(evidence.as_ref()),
         purposes: parse_set(purposes, EnumSet::all())?,
-        method,
+        method: detail.code("method")?,
         names_sender: detail.flag("names_sender")?,
         pending: detail.flag("double_opt_in")?,
         expires: detail.expiry()?,

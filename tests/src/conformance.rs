@@ -157,7 +157,7 @@ impl Case<'_> {
         let at = s.instant(&event.at)?;
         let recorded = event.recorded_at.as_deref().map_or(Ok(at), |r| s.instant(r))?;
         let evidence = match &event.evidence {
-            None => Some(json!({"held": true, "script": "read"})),
+            None => Some(json!({"held": true})),
             Some(Value::Null) => None,
             Some(held) => Some(held.clone()),
         };
@@ -217,7 +217,7 @@ impl Case<'_> {
         t.execute(
             "INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id,
                  opt_out_offered, refused, from_person, purposes, detail, evidence)
-             SELECT $1, $2, $3, $3, consent._sender_id($4), nullif($5, '{}'), consent._category_id($6), $7, $8, $9, $10, $11, $12",
+             SELECT $1, $2, $3, $3, consent._sender_id($4), nullif($5::text[], '{}'), consent._category_id($6), $7, $8, $9, $10, $11, $12",
             &[
                 &contact,
                 &event.kind.code(),
