@@ -107,7 +107,7 @@ fn judge<'q>(
         Expiry::Unstated | Expiry::Never => Instant::MAX,
     };
     let until = lawful_end(case, rule, opt_in, given_at)?.min(own_end);
-    if case.at < until { Ok(Ok(until)) } else { lacks(Reason::ConsentExpired, 115) }
+    if case.is_before(until) { Ok(Ok(until)) } else { lacks(Reason::ConsentExpired, 115) }
 }
 
 /// Where the law itself ends a consent given then.

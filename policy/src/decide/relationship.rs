@@ -123,7 +123,7 @@ fn judge<'q>(
         }
         Some(window) => case.end_of(r.at, window, wanted.counting),
     };
-    if case.at < until { Ok(Ok((until, switch))) } else { lacks(Reason::RelationshipExpired, 110) }
+    if case.is_before(until) { Ok(Ok((until, switch))) } else { lacks(Reason::RelationshipExpired, 110) }
 }
 
 /// The conditions about how the address was collected, in the order in which their lack is reported; the contested
@@ -242,7 +242,7 @@ fn contract<'q>(
         Some(ContractStanding::EndedAt(end)) => match wanted.ended_contested.as_deref() {
             Some(ended) if case.switch(ended) => Ok((Instant::MAX, Some(ended))),
             Some(ended) => Err(Miss { switch: Some(ended), ..Miss::new(Reason::Contested, 109, atom) }),
-            None if case.at < after(end) => Ok((after(end), switch)),
+            None if case.is_before(after(end)) => Ok((after(end), switch)),
             None => Err(Miss::new(Reason::RelationshipExpired, 110, atom)),
         },
     })
