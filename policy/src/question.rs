@@ -200,8 +200,9 @@ impl Question {
         })
     }
 
+    /// The rules for countries that no jurisdiction names.
     pub fn fallback(&self) -> Option<&Jurisdiction> {
-        self.jurisdictions.iter().find(|j| j.fallback)
+        self.jurisdictions.iter().find(|j| j.fallback && j.countries.is_empty())
     }
 }
 

@@ -3,6 +3,7 @@
 //! The packs in `packs/*.toml` are compiled in; [`builtin`] parses and validates them once.
 
 mod audience;
+pub mod overlay;
 mod requirement;
 mod validate;
 
