@@ -4,6 +4,7 @@
 
 mod audience;
 mod describe;
+pub mod overlay;
 mod requirement;
 mod validate;
 

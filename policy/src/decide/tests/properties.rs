@@ -19,7 +19,7 @@ fn switches() -> impl Strategy<Value = Vec<(String, bool)>> {
 }
 
 /// From 2021 to 2032: during the facts, or long after.
-fn asked_at() -> impl Strategy<Value = Instant> {
+pub(super) fn asked_at() -> impl Strategy<Value = Instant> {
     prop_oneof![
         random::instant(),
         random::instant().prop_map(|t| Instant(t.0 + 6 * 365 * 86_400_000)),
@@ -63,7 +63,7 @@ fn question_of(natures: &'static [Nature], channels: &'static [Channel]) -> impl
 }
 
 /// The state of somebody who may well be written to.
-fn customer() -> impl Strategy<Value = State> {
+pub(super) fn customer() -> impl Strategy<Value = State> {
     let facts = (vec(random::helpful(), 1..5), option::weighted(0.3, random::anything()));
     (facts, random::profile()).prop_map(|((mut facts, other), profile)| {
         facts.extend(other);
@@ -72,11 +72,11 @@ fn customer() -> impl Strategy<Value = State> {
 }
 
 /// Contacts of all sorts, half of them such as may be written to.
-fn contact() -> impl Strategy<Value = State> {
+pub(super) fn contact() -> impl Strategy<Value = State> {
     prop_oneof![random::state(), customer()]
 }
 
-fn question() -> impl Strategy<Value = Ask> {
+pub(super) fn question() -> impl Strategy<Value = Ask> {
     question_of(Nature::ALL, Channel::ALL)
 }
 
