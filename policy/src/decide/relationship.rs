@@ -41,15 +41,19 @@ pub(super) fn evaluate<'q>(
     })
 }
 
-/// Whether such an occasion would count for a limb that is not yet law.
+/// An occasion that would do for a rule that is not yet law.
 pub(super) fn comes_into_force_later<'q>(
     case: &Case<'_, 'q>,
-    wanted: &Relationship,
+    rule: &'q Rule,
+    wanted: &'q Relationship,
 ) -> Check<'q, Option<Atom>> {
     for atom in case.view.relations() {
         if let Atom::Relation(r) = atom? {
-            let counts = r.sender == case.sender() && r.from_person && wanted.kinds.contains(r.kind);
-            if counts && r.channels.contains(case.channel()) {
+            let would_do = match collected(case, rule, wanted, &r)? {
+                Ok(_) => true,
+                Err(miss) => miss.reason == Reason::NotYetInForce,
+            };
+            if would_do {
                 return Ok(Some(Atom::Relation(r)));
             }
         }
