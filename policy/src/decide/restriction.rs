@@ -72,8 +72,11 @@ fn reason(r: &Restriction) -> Reason {
     }
 }
 
-/// Whether the person refused something of this sender on this channel no more than so many minutes ago.
-pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q, bool> {
+/// Whether the person refused something of this sender on this channel no more than so many minutes ago, and when
+/// these are over.
+pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q, Option<Instant>> {
+    let span = i64::from(minutes) * 60_000;
+    let mut until = None;
     for atom in case.view.restrictions() {
         if let Atom::Restriction(r) = atom?
             && r.sender == case.sender()
@@ -81,12 +84,12 @@ pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q,
             && r.other_contact == 0
         {
             let age = case.at.0 - r.lifted_after.0;
-            if (0..=i64::from(minutes) * 60_000).contains(&age) {
-                return Ok(true);
+            if (0..=span).contains(&age) {
+                until = until.max(Some(Instant(r.lifted_after.0 + span + 1)));
             }
         }
     }
-    Ok(false)
+    Ok(until)
 }
 
 /// Whether the person ever refused anything of this sender, lifted or not.
