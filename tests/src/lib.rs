@@ -4,5 +4,6 @@ pub mod bench;
 pub mod cluster;
 pub mod conformance;
 pub mod demo_data;
+pub mod mutation;
 pub mod scenario;
 pub mod show;

@@ -16,7 +16,8 @@ impl std::fmt::Display for Fault {
 }
 
 impl Pack {
-    pub(super) fn faults(&self) -> Vec<Fault> {
+    /// What [`Pack::parse`] would refuse the pack for.
+    pub fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut fault =
             |path: String, problem: &str| faults.push(Fault { path, problem: problem.to_owned() });
