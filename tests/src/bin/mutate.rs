@@ -1,4 +1,5 @@
-//! `mutate [DIR…] [--packs PACKS_DIR] [--pack ID] [--json FILE]`: whether the scenarios would notice if any condition of
+//! `mutate [DIR…] [--packs PACKS_DIR] [--pack ID] [--json FILE] [--hints [--alike]]`:
+//! whether the scenarios would notice if any condition of
 //! a pack were another.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,6 +20,12 @@ struct Arguments {
     /// Only this pack; may be given several times.
     #[arg(long, value_name = "ID")]
     pack: Vec<String>,
+    /// Look for a variant of a scenario that would kill each survivor, and set those aside that none would.
+    #[arg(long)]
+    hints: bool,
+    /// List also what was set aside.
+    #[arg(long, requires = "hints")]
+    alike: bool,
     /// Also write the outcome here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -47,20 +54,25 @@ fn run() -> Result<bool> {
         if !arguments.pack.is_empty() && !arguments.pack.contains(&pack.id) {
             continue;
         }
-        let outcome = mutation::check(packs, i, &scenarios).with_context(|| format!("pack {}", pack.id))?;
-        let survivors = outcome.survivors.len();
+        let outcome = mutation::check(packs, i, &scenarios, arguments.hints)
+            .with_context(|| format!("pack {}", pack.id))?;
         println!(
-            "{}: {} scenarios, {} mutants, {} killed, {survivors} survivors",
+            "{}: {} scenarios, {} mutants, {} killed, {} alike, {} survivors",
             pack.id,
             outcome.scenarios,
             outcome.mutants,
-            outcome.mutants - survivors
+            outcome.killed(),
+            outcome.alike.len(),
+            outcome.survivors.len()
         );
         if !outcome.failing.is_empty() {
             println!("  left out, since they fail as it is: {}", outcome.failing.join(", "));
         }
-        for (rule, what) in &outcome.survivors {
-            println!("  {rule}: {what}");
+        for survivor in &outcome.survivors {
+            println!("  {survivor}");
+        }
+        if arguments.alike {
+            outcome.alike.iter().for_each(|a| println!("  alike: {a}"));
         }
         outcomes.push(outcome);
     }
@@ -70,7 +82,8 @@ fn run() -> Result<bool> {
     }
     let mutants: usize = outcomes.iter().map(|o| o.mutants).sum();
     let survivors: usize = outcomes.iter().map(|o| o.survivors.len()).sum();
-    println!("{mutants} mutants, {} killed, {survivors} survivors", mutants - survivors);
+    let killed: usize = outcomes.iter().map(mutation::Outcome::killed).sum();
+    println!("{mutants} mutants, {killed} killed, {survivors} survivors");
     Ok(survivors == 0)
 }
 

@@ -38,10 +38,14 @@ pub fn all(pack: &Value) -> Result<Vec<Flip>> {
     let spoken = Spoken::of(pack);
     let mut flips = Flips { rule: "pack".into(), label: String::new(), spoken: &spoken, all: Vec::new() };
     let fields = pack.as_object().context("a pack is a table")?;
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "rules") {
-        flips.field("", name, value)?;
-    }
     let rules = pack["rules"].as_array().context("a pack has rules")?;
+    // Elsewhere holidays only lengthen the time for acting on an opt-out.
+    let calling_days = rules.iter().any(|r| !r["then"]["hours"].is_null());
+    for (name, value) in fields {
+        if name != "rules" && (name != "holidays" || calling_days) {
+            flips.field("", name, value)?;
+        }
+    }
     for (i, rule) in rules.iter().enumerate() {
         flips.rule = rule["id"].as_str().context("a rule has an id")?.to_owned();
         let without: Vec<_> = rules.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, r)| r).collect();

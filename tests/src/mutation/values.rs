@@ -15,9 +15,9 @@ pub const SPANS: &[&str] = &["weekdays", "saturday", "sunday"];
 /// Open sets: a rule is not tried with each sector of the world, but with those that its pack speaks of and one more.
 #[derive(Debug, Default)]
 pub struct Spoken {
-    countries: BTreeSet<String>,
-    regions: BTreeSet<String>,
-    sectors: BTreeSet<String>,
+    pub countries: BTreeSet<String>,
+    pub regions: BTreeSet<String>,
+    pub sectors: BTreeSet<String>,
     registers: BTreeSet<String>,
 }
 
