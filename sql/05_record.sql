@@ -141,6 +141,10 @@ BEGIN
         RAISE EXCEPTION '% must be a JSON object', CASE WHEN jsonb_typeof(detail) <> 'object' THEN 'detail' ELSE 'evidence' END
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example {"form": "footer/2"}.';
     END IF;
+    -- A state knows senders by their numbers.
+    IF detail ? 'to' THEN
+        detail := detail || jsonb_build_object('to_sender_id', consent._sender_id(detail->>'to'));
+    END IF;
     -- Also checks the codes, before anything is written.
     own := consent.fact(kind, v_at, v_recorded, v_sender, channels, v_category, opt_out_offered, refused, from_person,
                         purposes, detail, evidence, consent._tag(v_hash));

@@ -8,6 +8,7 @@ AS $$
            ('contacts', 'subscriber', 'text', false), ('contacts', 'address_kind', 'text', false),
            ('contacts', 'line', 'text', false), ('contacts', 'email', 'text', false),
            ('contacts', 'phone', 'text', false), ('contacts', 'post', 'text', false),
+           ('contacts', 'name', 'text', false),
            ('purchases', 'contact_id', NULL, true), ('purchases', 'at', 'timestamp with time zone', true),
            ('purchases', 'category', 'text', true), ('purchases', 'kind', 'text', false),
            ('purchases', 'opt_out_offered', 'text', false), ('purchases', 'refused', 'boolean', false),
@@ -77,7 +78,7 @@ COMMENT ON FUNCTION consent._bind(text, regclass, text) IS 'Checks a view''s col
 CREATE FUNCTION consent.bind_contacts(view regclass) RETURNS integer
     LANGUAGE sql VOLATILE RETURN consent._bind('contacts', view, NULL);
 COMMENT ON FUNCTION consent.bind_contacts(regclass)
-    IS 'Binds a view of contacts: contact_id, country; optional region, timezone, subscriber, address_kind, line, email, phone, post. A company''s contacts are subscriber corporate.';
+    IS 'Binds a view of contacts: contact_id, country; optional region, timezone, subscriber, address_kind, line, email, phone, post, name. A company''s contacts are subscriber corporate.';
 CREATE FUNCTION consent.bind_purchases(view regclass, sender text DEFAULT NULL) RETURNS integer
     LANGUAGE sql VOLATILE RETURN consent._bind('purchases', view, sender);
 COMMENT ON FUNCTION consent.bind_purchases(regclass, text)
@@ -105,7 +106,7 @@ DECLARE
 BEGIN
     SELECT string_agg(format('SELECT contact_id, %s FROM %s', (
                SELECT string_agg(CASE WHEN c = ANY (b.columns) THEN c ELSE 'NULL::text AS ' || c END, ', ')
-                 FROM unnest(ARRAY['country', 'region', 'timezone', 'subscriber', 'address_kind', 'line', 'email', 'phone', 'post']) c), b.view),
+                 FROM unnest(ARRAY['country', 'region', 'timezone', 'subscriber', 'address_kind', 'line', 'email', 'phone', 'post', 'name']) c), b.view),
                ' UNION ALL ')
       INTO contacts FROM consent_data.binding b WHERE b.kind = 'contacts';
     SELECT string_agg(CASE b.kind
@@ -127,8 +128,8 @@ BEGIN
                    b.sender_id, b.view, CASE WHEN 'machine' = ANY (b.columns) THEN ' WHERE v.machine IS NOT TRUE' ELSE '' END)
                END, ' UNION ALL ')
       INTO events FROM consent_data.binding b WHERE b.kind <> 'contacts';
-    EXECUTE 'CREATE OR REPLACE VIEW consent_data.crm_contact (contact_id, country, region, timezone, subscriber, address_kind, line, email, phone, post) AS '
-        || coalesce(contacts, format('SELECT NULL::%s, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text WHERE false', key_type));
+    EXECUTE 'CREATE OR REPLACE VIEW consent_data.crm_contact (contact_id, country, region, timezone, subscriber, address_kind, line, email, phone, post, name) AS '
+        || coalesce(contacts, format('SELECT NULL::%s, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text WHERE false', key_type));
     EXECUTE 'CREATE OR REPLACE VIEW consent_data.crm_event (contact_id, kind, at, sender_id, channels, category_id, opt_out_offered, refused, from_person) AS '
         || coalesce(events, format('SELECT NULL::%s, NULL::text, NULL::timestamptz, NULL::integer, NULL::text[], NULL::integer, NULL::text, false, true WHERE false', key_type));
     COMMENT ON VIEW consent_data.crm_contact IS 'All bound contacts.';

@@ -2,11 +2,11 @@
 
 CREATE FUNCTION consent._unpack(answer jsonb) RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (answer->>'allowed')::boolean, answer->>'reason', answer->>'basis', answer->>'rule', answer->>'citation',
-           (answer->>'valid_until')::timestamptz, (answer->>'not_before')::timestamptz,
+           (answer->>'valid_until')::timestamptz, (answer->>'not_before')::timestamptz, answer->>'missing',
            nullif(answer->'evidence', 'null'), ARRAY(SELECT jsonb_array_elements_text(answer->'obligations')),
            answer->>'jurisdiction', nullif(answer->'policy_decision', 'null'), answer->>'policy_version'
 $$;
@@ -14,7 +14,7 @@ COMMENT ON FUNCTION consent._unpack(jsonb) IS 'An answer as a row.';
 
 CREATE FUNCTION consent.decide(state consent.state, question consent.compiled_question) RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent._unpack(consent._decide(state, question)) $$;
 COMMENT ON FUNCTION consent.decide(consent.state, consent.compiled_question)
@@ -84,7 +84,7 @@ CREATE FUNCTION consent.explain_send_as_of(
     channel text DEFAULT NULL, sender text DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, exactness text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, exactness text)
     LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT u.*, CASE WHEN EXISTS (SELECT FROM consent_data.binding)
@@ -129,7 +129,7 @@ CREATE FUNCTION consent.explain_send(
     sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent._unpack(consent._explain_send(contact, message_kind, product_category, channel, sender, at)) $$;
 CREATE FUNCTION consent.explain_send(
@@ -137,7 +137,7 @@ CREATE FUNCTION consent.explain_send(
     sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
 CREATE FUNCTION consent.explain_send(
@@ -145,7 +145,7 @@ CREATE FUNCTION consent.explain_send(
     sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
 COMMENT ON FUNCTION consent.explain_send(text, text, text, text, text, timestamptz)

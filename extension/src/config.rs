@@ -66,7 +66,15 @@ pub struct Config {
     key: Option<Vec<u8>>,
     /// Categories similar to (sender, category), read when first asked for.
     similar: RefCell<SimilarBySenderAndCategory>,
+    /// Compiled questions by what was asked; they serve for the day they were compiled for.
+    compiled: RefCell<HashMap<Arguments, Question>>,
 }
+
+/// Kind, category, channel and sender.
+pub type Arguments = [Option<String>; 4];
+
+/// An application asks about few messages; whoever asks about more compiles anew.
+const MAX_COMPILED: usize = 256;
 
 /// What a message is about, as SQL names it.
 pub struct Ask<'a> {
@@ -75,6 +83,12 @@ pub struct Ask<'a> {
     pub channel: Option<&'a str>,
     pub sender: Option<&'a str>,
     pub at: i64,
+}
+
+impl Ask<'_> {
+    pub fn arguments(&self) -> Arguments {
+        [self.kind, self.category, self.channel, self.sender].map(|a| a.map(str::to_owned))
+    }
 }
 
 thread_local! {
@@ -117,6 +131,7 @@ impl Config {
             similarity_version: 0,
             key: None,
             similar: RefCell::new(HashMap::new()),
+            compiled: RefCell::new(HashMap::new()),
         };
         pg::rows(
             "SELECT key_type::text, marketing_off, similarity_version::int4, yes_rate FROM consent_data.setting",
@@ -197,9 +212,23 @@ impl Config {
         self.key.as_deref().ok_or(Error::Key("missing or another one"))
     }
 
-    /// Compiles a question. `Err` carries the reason with which a gate denies and the error that `question()`
-    /// raises.
+    /// The question, compiled or as it was compiled for an earlier statement of the day. `Err` carries the reason with
+    /// which a gate denies and the error that `question()` raises.
     pub fn question(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
+        let arguments = ask.arguments();
+        if let Some(question) = self.compiled.borrow().get(&arguments).and_then(|q| q.at(instant(ask.at))) {
+            return Ok(question);
+        }
+        let question = self.compile(ask)?;
+        let mut compiled = self.compiled.borrow_mut();
+        if compiled.len() >= MAX_COMPILED {
+            compiled.clear();
+        }
+        compiled.insert(arguments, question.clone());
+        Ok(question)
+    }
+
+    fn compile(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
         let unknown = |reason, what, name: Option<&str>, table| {
             let error = match name {
                 Some(name) => Error::Unknown { what, name: name.to_owned(), table },

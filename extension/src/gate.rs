@@ -1,6 +1,6 @@
 //! The gate: `state @@ question`, `can_send`, and the answer with its grounds.
 
-use crate::config::{self, Ask, Config, KeyType};
+use crate::config::{self, Arguments, Ask, Config, KeyType};
 use crate::error::{Error, Result};
 use crate::pg::{self, Key};
 use pg_consent_policy::decide::{self, ContactLog};
@@ -71,7 +71,7 @@ fn question(
 /// A question compiled for the arguments it was asked with.
 struct Asked {
     config: Rc<Config>,
-    arguments: [Option<String>; 4],
+    arguments: Arguments,
     at: i64,
     question: Option<Question>,
 }
@@ -91,7 +91,7 @@ impl Asked {
     fn new(a: &Ask<'_>, config: &Rc<Config>) -> Asked {
         Asked {
             config: Rc::clone(config),
-            arguments: [a.kind, a.category, a.channel, a.sender].map(|x| x.map(str::to_owned)),
+            arguments: a.arguments(),
             at: a.at,
             question: config.question(a).ok(),
         }

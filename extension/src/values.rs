@@ -169,6 +169,16 @@ impl Detail {
         }
     }
 
+    /// The number of a sender; 0 where none is named.
+    fn sender(&self, field: &str) -> Result<u32> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(0),
+            Some(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
+                Error::Malformed { field: field.to_owned(), expected: "the number of a sender" }.into()
+            }),
+        }
+    }
+
     fn expiry(&self) -> Result<Expiry> {
         Ok(match self.text("expires")? {
             None => Expiry::Unstated,
@@ -184,15 +194,13 @@ impl Detail {
     }
 }
 
-/// Evidence of an opt-in or a collection: an object with something in it. What was said aloud is proved by the
-/// script that was read or the recording of it.
-fn grade(method: Option<Method>, evidence: Option<&JsonB>) -> Grade {
-    let Some(held) = evidence.and_then(|e| e.0.as_object()) else { return Grade::None };
-    let has = |field: &str| held.get(field).is_some_and(|v| !v.is_null());
-    match method {
-        _ if held.is_empty() => Grade::StateOnly,
-        Some(Method::Oral) if !has("script") && !has("recording") => Grade::StateOnly,
-        _ => Grade::Proof,
+/// Evidence of an opt-in or a collection: an object with something in it, such as the form and its version, the script
+/// that was read, the recording, the signed paper.
+fn grade(evidence: Option<&JsonB>) -> Grade {
+    match evidence.and_then(|e| e.0.as_object()) {
+        None => Grade::None,
+        Some(held) if held.values().all(Value::is_null) => Grade::StateOnly,
+        Some(_) => Grade::Proof,
     }
 }
 
@@ -220,14 +228,13 @@ fn fact(
         Some(JsonB(Value::Object(fields))) => fields,
         _ => serde_json::Map::new(),
     });
-    let method = detail.code("method")?;
     let fact = Fact {
         recorded_at: recorded_at.map_or(common.at, config::instant),
         address: address_tag.unwrap_or(0) as u32,
         other_contact: other_contact_tag.unwrap_or(0) as u32,
-        grade: grade(method, evidence.as_ref()),
+        grade: grade(evidence.as_ref()),
         purposes: parse_set(purposes, EnumSet::all())?,
-        method,
+        method: detail.code("method")?,
         names_sender: detail.flag("names_sender")?,
         pending: detail.flag("double_opt_in")?,
         expires: detail.expiry()?,
@@ -238,12 +245,19 @@ fn fact(
         refusal_notice: detail.code("refusal_notice")?.unwrap_or(Tri::Unknown),
         relevant_to_role: detail.code("relevant_to_role")?.unwrap_or(Tri::Unknown),
         machine: detail.flag("machine")?,
+        nature: detail.code("nature")?,
+        compliant: detail.flag("compliant")?,
+        referred: detail.flag("referrer_named")? && detail.flag("referrer_related")?,
+        to: detail.sender("to_sender_id")?,
         ..common
     };
     let is_register = matches!(fact.kind, EventKind::RegisterListed | EventKind::RegisterDelisted);
     // A fact that reaches nothing would be recorded and lost.
     if is_register && fact.register.is_none() {
         return Err(Error::Null { field: "detail.register" }.into());
+    }
+    if fact.kind == EventKind::BusinessTransferred && fact.to == 0 {
+        return Err(Error::Null { field: "detail.to" }.into());
     }
     if !is_register && fact.channels.is_empty() || fact.purposes.is_empty() {
         return Err(

@@ -1,5 +1,7 @@
 //! An answer for people: what `explain_send` returns, as plain values.
 
+mod missing;
+
 use crate::codes::*;
 use crate::decide::{self, ContactLog, Decision, Support};
 use crate::fact::Expiry;
@@ -20,6 +22,8 @@ pub struct Explanation {
     pub valid_until: Option<Instant>,
     /// On a no that time alone will lift: the next lawful instant.
     pub not_before: Option<Instant>,
+    /// On a no: what would have to change for a yes.
+    pub missing: Option<String>,
     /// The fact the answer rests on.
     pub evidence: Option<Value>,
     pub obligations: Vec<String>,
@@ -57,6 +61,7 @@ impl Explanation {
             citation: None,
             valid_until: None,
             not_before: None,
+            missing: missing::general(reason).map(str::to_owned),
             evidence: None,
             obligations: Vec::new(),
             jurisdiction: None,
@@ -79,6 +84,7 @@ impl Explanation {
             "citation": self.citation,
             "valid_until": self.allowed.then(|| self.valid_until.map_or(json!("infinity"), time)),
             "not_before": self.not_before.map(time),
+            "missing": self.missing,
             "evidence": self.evidence,
             "obligations": self.obligations,
             "jurisdiction": self.jurisdiction,
@@ -101,6 +107,7 @@ impl Explanation {
             citation: rule.map(|r| r.citation.clone()),
             valid_until: None,
             not_before: decision.err().and_then(|d| d.not_before),
+            missing: decision.err().map(|d| missing::missing(&d, question)),
             evidence: evidence(support),
             obligations: decision.ok().map(|a| a.rule.obligations.clone()).unwrap_or_default(),
             jurisdiction: None,
@@ -130,15 +137,7 @@ fn codes<T: enumset::EnumSetType + std::fmt::Display>(set: EnumSet<T>) -> Vec<St
 fn atom_json(atom: &Atom) -> Value {
     match atom {
         Atom::Restriction(r) => {
-            use crate::state::RestrictionKind::*;
-            let kind = match r.kind {
-                Refusal => "refusal_at_collection",
-                OptOut => "opt_out",
-                PassiveOptOut => "opt_out_by_system",
-                Objection => "objection",
-                Erasure => "erasure_request",
-            };
-            json!({"kind": kind, "sender_id": r.sender, "channels": codes(r.channels),
+            json!({"kind": r.kind.code(), "sender_id": r.sender, "channels": codes(r.channels),
                    "category_id": (r.category != 0).then_some(r.category), "at": time(r.from),
                    "lifted_only_after": time(r.lifted_after), "by_another_contact": r.other_contact != 0})
         }
@@ -182,4 +181,26 @@ pub fn state_json(bytes: &[u8]) -> Result<Value, Corrupt> {
     Ok(json!({"version": crate::state::VERSION, "bytes": bytes.len(), "horizon": time(state.horizon),
               "dirty": state.dirty, "overflow": state.overflow, "profile": profile,
               "facts": state.atoms().iter().map(atom_json).collect::<Vec<_>>()}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Denied;
+    use crate::question::{Form, Message, Sender, Target};
+
+    #[test]
+    fn no_denial_leaves_the_reader_without_a_way_out() {
+        let message = Message {
+            kind: "newsletter".into(),
+            nature: Nature::Newsletter,
+            channel: Channel::Email,
+            form: Form::default(),
+        };
+        let sender = Sender { name: "the shop".into(), ..Sender::default() };
+        let question = Question::new(Instant(0), sender, message, Target::default(), &[], Vec::new());
+        for reason in Reason::ALL {
+            assert!(!missing::missing(&Denied::new(*reason), &question).is_empty(), "{reason}");
+        }
+    }
 }

@@ -6,11 +6,12 @@ pub use plan::Phase;
 
 use crate::codes::*;
 use crate::fact::{CategoryId, SenderId};
-use crate::pack::{Pack, Requirement, Rule, SenderTrait, When};
+use crate::pack::{Audience, Pack, Requirement, Rule, SenderTrait, When};
 use crate::time::Instant;
 use enumset::EnumSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// The legal entity that sends.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -118,13 +119,53 @@ pub struct Jurisdiction {
     pub(crate) plan: plan::Plan,
 }
 
+/// The rules of all jurisdictions for one message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Law {
+    pub jurisdictions: Vec<Jurisdiction>,
+    #[serde(skip)]
+    index: CountryIndex,
+}
+
+/// Jurisdiction and country by the two letters of the country's code.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct CountryIndex(Vec<Option<(u8, u8)>>);
+
+impl CountryIndex {
+    const LETTERS: usize = 26;
+
+    fn new(jurisdictions: &[Jurisdiction]) -> CountryIndex {
+        let mut index = vec![None; Self::LETTERS * Self::LETTERS];
+        for (j, jurisdiction) in jurisdictions.iter().enumerate() {
+            for (c, (code, _)) in jurisdiction.countries.iter().enumerate() {
+                let slot = Self::slot(*code).and_then(|s| index.get_mut(s));
+                if let (Some(slot @ None), Ok(j), Ok(c)) = (slot, j.try_into(), c.try_into()) {
+                    *slot = Some((j, c));
+                }
+            }
+        }
+        CountryIndex(index)
+    }
+
+    fn slot(code: [u8; 2]) -> Option<usize> {
+        let [a, b] = code.map(|letter| usize::from(letter.wrapping_sub(b'A')));
+        (a < Self::LETTERS && b < Self::LETTERS).then_some(a * Self::LETTERS + b)
+    }
+
+    fn get(&self, code: [u8; 2]) -> Option<(usize, usize)> {
+        let (j, c) = (*self.0.get(Self::slot(code)?)?)?;
+        Some((j.into(), c.into()))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     pub at: Instant,
     pub sender: Sender,
     pub message: Message,
     pub target: Target,
-    pub jurisdictions: Vec<Jurisdiction>,
+    /// Shared: the same question at another time of the day is a copy with another `at`.
+    pub law: Arc<Law>,
     pub decisions: Vec<PolicyDecision>,
     /// Set while all marketing is denied: the kill switch, or a missing or wrong key.
     pub marketing_blocked: Option<Reason>,
@@ -152,25 +193,24 @@ impl Question {
         target.similar.sort_unstable();
         let context = Context { sender: &sender, message: &message, target: &target };
         let jurisdictions = packs.iter().map(|p| context.compile(p, at, &decisions)).collect();
-        let question = Question {
+        let mut law = Law { jurisdictions, index: CountryIndex::default() };
+        law.plan(at);
+        Question {
             at,
             sender,
             message,
             target,
-            jurisdictions,
+            law: Arc::new(law),
             decisions,
             marketing_blocked: None,
             policy_version: crate::pack::POLICY_VERSION.to_owned(),
             similarity_version: 0,
-        };
-        question.planned()
+        }
     }
 
-    fn planned(mut self) -> Question {
-        for jurisdiction in &mut self.jurisdictions {
-            jurisdiction.plan = plan::Plan::new(jurisdiction, self.at);
-        }
-        self
+    /// The same question asked at another time of the same day (UTC); on another day other rules may count.
+    pub fn at(&self, at: Instant) -> Option<Question> {
+        (at.utc_day() == self.at.utc_day()).then(|| Question { at, ..self.clone() })
     }
 
     /// The stored form: a digest, by which a decoded question is recognised without decoding, then the content.
@@ -186,7 +226,9 @@ impl Question {
         if Sha256::digest(body)[..DIGEST_BYTES] != *digest {
             return Err(BadQuestion);
         }
-        postcard::from_bytes(body).map(Question::planned).map_err(|_| BadQuestion)
+        let mut question: Question = postcard::from_bytes(body).map_err(|_| BadQuestion)?;
+        Arc::make_mut(&mut question.law).plan(question.at);
+        Ok(question)
     }
 
     /// The digest at the head of the stored form.
@@ -195,21 +237,31 @@ impl Question {
     }
 
     pub fn jurisdiction(&self, country: [u8; 2]) -> Option<(&Jurisdiction, &str)> {
-        self.jurisdictions.iter().find_map(|j| {
-            j.countries.iter().find(|(code, _)| *code == country).map(|(_, zone)| (j, zone.as_str()))
-        })
+        let (j, c) = self.law.index.get(country)?;
+        let jurisdiction = self.law.jurisdictions.get(j)?;
+        jurisdiction.countries.get(c).map(|(_, zone)| (jurisdiction, zone.as_str()))
     }
 
     pub fn fallback(&self) -> Option<&Jurisdiction> {
-        self.jurisdictions.iter().find(|j| j.fallback)
+        self.law.jurisdictions.iter().find(|j| j.fallback)
     }
 }
 
-/// The occasions and channels of all relationship rules of a pack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+impl Law {
+    /// What a decision would otherwise work out for each contact.
+    fn plan(&mut self, at: Instant) {
+        for jurisdiction in &mut self.jurisdictions {
+            jurisdiction.plan = plan::Plan::new(jurisdiction, at);
+        }
+        self.index = CountryIndex::new(&self.jurisdictions);
+    }
+}
+
+/// The occasions of all relationship rules of a pack, and whom each rule concerns on which channels.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Relationships {
     pub kinds: EnumSet<EventKind>,
-    pub channels: EnumSet<Channel>,
+    pub reach: Vec<(Audience, EnumSet<Channel>)>,
 }
 
 impl Relationships {
@@ -219,7 +271,10 @@ impl Relationships {
         for rule in pack.rules.iter().filter(|r| r.until.is_none_or(|u| u > after)) {
             if let Requirement::Relationship(r) = &rule.then {
                 all.kinds |= r.kinds;
-                all.channels |= rule.when.channels.unwrap_or(EnumSet::all());
+                let reach = (rule.when.to, rule.when.channels.unwrap_or(EnumSet::all()));
+                if !all.reach.contains(&reach) {
+                    all.reach.push(reach);
+                }
             }
         }
         all

@@ -34,6 +34,11 @@ impl Instant {
         self.0.div_euclid(1000)
     }
 
+    /// Days since 1970-01-01 in UTC.
+    pub fn utc_day(self) -> i64 {
+        self.0.div_euclid(86_400_000)
+    }
+
     pub fn from_seconds(seconds: i64) -> Instant {
         Instant(seconds.saturating_mul(1000)).clamp(Instant::MIN, Instant::MAX)
     }

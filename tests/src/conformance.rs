@@ -157,7 +157,7 @@ impl Case<'_> {
         let at = s.instant(&event.at)?;
         let recorded = event.recorded_at.as_deref().map_or(Ok(at), |r| s.instant(r))?;
         let evidence = match &event.evidence {
-            None => Some(json!({"held": true, "script": "read"})),
+            None => Some(json!({"held": true})),
             Some(Value::Null) => None,
             Some(held) => Some(held.clone()),
         };
@@ -170,6 +170,9 @@ impl Case<'_> {
         let said = event.channel.is_some() || event.channels.is_some();
         let channels: Option<Vec<&str>> =
             said.then(|| s.channels(event)).transpose()?.map(|c| c.iter().map(Channel::code).collect());
+        if at.to_utc() > Utc::now() {
+            return self.record_ahead_of_time(t, event, contact, &detail, evidence.as_ref());
+        }
         let event_id: i64 = t
             .query_one(
                 "SELECT consent.record_event($1::bigint, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
@@ -196,6 +199,43 @@ impl Case<'_> {
         if event_id <= 0 && event.kind != EventKind::Open {
             bail!("no event id");
         }
+        Ok(())
+    }
+
+    /// What a scenario tells of the future can't be recorded yet, so it goes into the ledger by hand.
+    fn record_ahead_of_time(
+        &self,
+        t: &mut Transaction<'_>,
+        event: &Event,
+        contact: i64,
+        detail: &serde_json::Map<String, Value>,
+        evidence: Option<&Value>,
+    ) -> Result<()> {
+        let s = self.scenario;
+        let channels: Vec<&str> = s.channels(event)?.iter().map(Channel::code).collect();
+        let sender = event.sender.as_ref().unwrap_or(&s.sender.name);
+        t.execute(
+            "INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id,
+                 opt_out_offered, refused, from_person, purposes, detail, evidence)
+             SELECT $1, $2, $3, $3, consent._sender_id($4), nullif($5::text[], '{}'), consent._category_id($6), $7, $8, $9, $10, $11, $12",
+            &[
+                &contact,
+                &event.kind.code(),
+                &sql_time(s.instant(&event.at)?),
+                &sender,
+                &channels,
+                &event.category,
+                &event.opt_out_offered.map(|o| o.code()),
+                &event.refused,
+                &event.from_person.unwrap_or(true),
+                &event.purposes,
+                &Value::Object(detail.clone()),
+                &evidence,
+            ],
+        )?;
+        let key = contact.to_string();
+        t.execute("SELECT consent._link_refusals($1)", &[&key])?;
+        t.execute("SELECT consent.refold(ARRAY[$1])", &[&key])?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::{Check, Denied};
 use crate::codes::*;
 use crate::fact::SenderId;
 use crate::pack::Counting;
-use crate::pack::{REGION_UNKNOWN, Rule};
+use crate::pack::{Audience, REGION_UNKNOWN, Rule};
 use crate::profile::AddressInUse;
 use crate::question::{Jurisdiction, Phase, Question};
 use crate::state::{Atom, Contract, Relation, Sends, StateView};
@@ -113,12 +113,16 @@ impl<'s, 'q> Case<'s, 'q> {
 
     fn concerned_by(&self, rule: &Rule) -> bool {
         let when = &rule.when;
-        when.to.contains(self.subscriber, self.address_kind)
+        self.is_among(when.to)
             && when.lines.is_none_or(|l| l.contains(self.line))
             && (when.regions.is_empty() || self.lies_in(&when.regions))
             && (when.except_regions.is_empty() || !self.lies_in(&when.except_regions))
             && (when.countries.is_empty() || self.is_of(&when.countries))
             && (when.except_countries.is_empty() || !self.is_of(&when.except_countries))
+    }
+
+    pub fn is_among(&self, audience: Audience) -> bool {
+        audience.contains(self.subscriber, self.address_kind)
     }
 
     fn lies_in(&self, regions: &[String]) -> bool {

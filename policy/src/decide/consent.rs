@@ -93,14 +93,14 @@ fn judge<'q>(
     if !valid_method(opt_in) {
         return lacks(Reason::ConsentInvalid, 60);
     }
+    if rule.written && opt_in.method != Method::WrittenSigned {
+        return lacks(Reason::WrittenConsentRequired, 64);
+    }
     let Some(given_at) = given_at(case, opt_in)? else {
         return lacks(Reason::ConsentUnproven, 65);
     };
     if opt_in.grade != Grade::Proof {
         return lacks(Reason::ConsentUnproven, 75);
-    }
-    if rule.written && opt_in.method != Method::WrittenSigned {
-        return lacks(Reason::WrittenConsentRequired, 78);
     }
     let own_end = match opt_in.expires {
         Expiry::At(end) => end,

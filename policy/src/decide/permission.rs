@@ -106,11 +106,12 @@ fn contested<'q>(case: &Case<'_, 'q>, rule: &'q Rule, outcome: Outcome<'q>) -> O
 /// A customer whom no rule lets the sender reach this way: more than a stranger, and not expired or unproven.
 fn unreachable_customer<'q>(case: &Case<'_, 'q>) -> Check<'q, Miss<'q>> {
     let relationships = &case.jurisdiction.relationships;
-    let reason = if relationships.channels.contains(case.channel()) {
-        Reason::RelationshipKindExcluded
-    } else {
-        Reason::RelationshipChannelExcluded
-    };
+    let on_this_channel = relationships
+        .reach
+        .iter()
+        .any(|(to, channels)| channels.contains(case.channel()) && case.is_among(*to));
+    let reason =
+        if on_this_channel { Reason::RelationshipKindExcluded } else { Reason::RelationshipChannelExcluded };
     for atom in case.view.relations() {
         if let Atom::Relation(r) = atom? {
             let customer = r.sender == case.sender()

@@ -184,6 +184,22 @@ pub const REGION_UNKNOWN: &str = "unknown";
 const SOURCES: &[&str] = &[
     include_str!("../../packs/gb.toml"),
     include_str!("../../packs/fr.toml"),
+    include_str!("../../packs/be.toml"),
+    include_str!("../../packs/de.toml"),
+    include_str!("../../packs/nl.toml"),
+    include_str!("../../packs/ie.toml"),
+    include_str!("../../packs/es.toml"),
+    include_str!("../../packs/it.toml"),
+    include_str!("../../packs/eu.toml"),
+    include_str!("../../packs/ca.toml"),
+    include_str!("../../packs/us.toml"),
+    include_str!("../../packs/au.toml"),
+    include_str!("../../packs/nz.toml"),
+    include_str!("../../packs/ch.toml"),
+    include_str!("../../packs/sg.toml"),
+    include_str!("../../packs/br.toml"),
+    include_str!("../../packs/in.toml"),
+    include_str!("../../packs/jp.toml"),
     include_str!("../../packs/zz.toml"),
 ];
 

@@ -49,7 +49,8 @@ pub(crate) struct Step {
 /// The rules of one jurisdiction that can be in force at the question's instant, by phase.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Plan {
-    made_for: Option<Instant>,
+    /// The UTC day, counted from 1970.
+    made_for: Option<i64>,
     phases: [Vec<Step>; PHASES],
 }
 
@@ -58,7 +59,7 @@ impl Plan {
         // The contact's date is within a day of the UTC date; the zone matters only near a rule's edge.
         let utc = at.to_utc().date_naive();
         let days: [NaiveDate; 3] = [-1, 0, 1].map(|n| utc + Duration::days(n));
-        let mut plan = Plan { made_for: Some(at), ..Plan::default() };
+        let mut plan = Plan { made_for: Some(at.utc_day()), ..Plan::default() };
         for (i, rule) in jurisdiction.rules.iter().enumerate() {
             let in_force = days.map(|d| rule.in_force_on(d));
             if in_force.contains(&true) {
@@ -69,8 +70,8 @@ impl Plan {
         plan
     }
 
-    /// `None` for another instant than the plan was made for.
+    /// `None` for another day than the plan was made for.
     pub fn steps(&self, phase: Phase, at: Instant) -> Option<&[Step]> {
-        (self.made_for == Some(at)).then(|| &self.phases[phase as usize][..])
+        (self.made_for == Some(at.utc_day())).then(|| &self.phases[phase as usize][..])
     }
 }

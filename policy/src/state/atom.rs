@@ -44,6 +44,16 @@ impl RestrictionKind {
         RestrictionKind::Objection,
         RestrictionKind::Erasure,
     ];
+
+    pub const fn code(self) -> &'static str {
+        match self {
+            RestrictionKind::Refusal => "refusal_at_collection",
+            RestrictionKind::OptOut => "opt_out",
+            RestrictionKind::PassiveOptOut => "opt_out_by_system",
+            RestrictionKind::Objection => "objection",
+            RestrictionKind::Erasure => "erasure_request",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

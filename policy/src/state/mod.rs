@@ -138,10 +138,11 @@ impl State {
                 sender: fact.sender,
                 at: to_second(earlier),
             })),
-            Sent if own && fact.nature.is_some_and(|n| !n.is_service()) => state.add(Atom::Sends(Sends {
+            // A message of unknown kind may have been advertising, and nothing shows that it was lawful.
+            Sent if own && fact.nature.is_none_or(|n| !n.is_service()) => state.add(Atom::Sends(Sends {
                 sender: fact.sender,
                 channels: fact.channels,
-                compliant: fact.compliant,
+                compliant: fact.compliant && fact.nature.is_some(),
                 first: to_second(fact.at),
                 last: to_second(fact.at),
             })),

@@ -332,13 +332,34 @@ fn relisting_on_a_register_after_a_removal_is_not_treated_as_fresh() {
 #[test]
 fn what_the_operator_or_a_machine_did_leaves_no_trace() {
     use EventKind::*;
-    for kind in [SystemOptIn, OptInUnanswered, Open, Bounce, Sent, CallAttempt] {
+    for kind in [SystemOptIn, OptInUnanswered, Open, Bounce, CallAttempt] {
         assert_eq!(State::of_fact(&fact(kind, day(1))), State::default(), "{kind}");
     }
     for kind in [Click, Login, InboundContact] {
         let scanner = Fact { machine: true, ..fact(kind, day(1)) };
         assert_eq!(State::of_fact(&scanner), State::default(), "{kind}");
     }
+    let service = Fact { nature: Some(Nature::Transactional), ..fact(Sent, day(1)) };
+    assert_eq!(State::of_fact(&service), State::default());
+}
+
+fn sent(at: Instant) -> State {
+    let mail = Fact { nature: Some(Nature::Marketing), compliant: true, ..fact(EventKind::Sent, at) };
+    State::of_fact(&mail)
+}
+
+#[test]
+fn years_of_newsletters_take_the_space_of_one_and_a_gap_stays_visible() {
+    let days = |n: i64| Instant(day(1).0 + n * 86_400_000);
+    let weekly = |from: i64| (0..200).map(|week| sent(days(from + week * 7))).collect::<Vec<_>>();
+    let fold = |parts: &[State]| parts.iter().fold(State::default(), |all, part| merged(&all, part));
+    let early = fold(&weekly(0));
+    assert_eq!(early.atoms().len(), 1);
+    let after_a_year_and_a_day = fold(&[weekly(199 * 7 + 366), weekly(0)].concat());
+    assert_eq!(after_a_year_and_a_day.atoms().len(), 2);
+    let bridge = merged(&after_a_year_and_a_day, &sent(days(199 * 7 + 180)));
+    assert_eq!(bridge.atoms().len(), 1);
+    assert_eq!(State::decode(&bridge.encode()).unwrap(), bridge);
 }
 
 #[test]
