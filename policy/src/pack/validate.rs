@@ -16,7 +16,8 @@ impl std::fmt::Display for Fault {
 }
 
 impl Pack {
-    pub(super) fn faults(&self) -> Vec<Fault> {
+    /// What [`Pack::parse`] would refuse the pack for.
+    pub fn faults(&self) -> Vec<Fault> {
         let mut faults = self.head_faults();
         for (i, rule) in self.rules.iter().enumerate() {
             let at = |(field, problem)| Fault { path: format!("rules[{i}].{field}"), problem };
