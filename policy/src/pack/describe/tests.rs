@@ -203,6 +203,14 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
 }
 
 #[test]
+fn a_region_is_not_read_as_the_last_groups_only() {
+    let to = json!(["individual:*", "corporate:role"]);
+    let words =
+        rule(&json!({ "to": to, "regions": ["QC"] }), &json!({ "consent": {} })).describe().recipients;
+    assert_eq!(words, "individuals; companies at role addresses such as info@, all of them in region QC");
+}
+
+#[test]
 fn consent_to_a_service_message_is_not_read_as_consent_to_its_purpose() {
     let then = json!({ "consent": {} });
     let any = "consent to any purpose will do";
