@@ -332,8 +332,8 @@ BEGIN
     END LOOP;
     CREATE OR REPLACE TRIGGER remember_parent AFTER INSERT OR UPDATE OF parent_id ON consent_data.category
         FOR EACH ROW EXECUTE FUNCTION consent._remember_parent();
-    CREATE OR REPLACE TRIGGER check_switch BEFORE INSERT OR UPDATE OF switch ON consent_data.policy_decision
-        FOR EACH ROW EXECUTE FUNCTION consent._check_switch();
+    CREATE OR REPLACE TRIGGER check_decision BEFORE INSERT OR UPDATE ON consent_data.policy_decision
+        FOR EACH ROW EXECUTE FUNCTION consent._check_decision();
     CREATE OR REPLACE TRIGGER check_document BEFORE INSERT OR UPDATE ON consent_data.policy_override
         FOR EACH ROW EXECUTE FUNCTION consent._check_override();
     CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category

@@ -20,6 +20,10 @@ BEGIN
     IF TG_OP = 'UPDATE' AND NOT NEW.enabled AND NEW.document = OLD.document THEN
         RETURN NEW;
     END IF;
+    IF btrim(coalesce(NEW.reason, '')) = '' THEN
+        RAISE EXCEPTION 'own rules `%` give no reason', NEW.name USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'expected a reason', HINT = 'Say why your organisation is stricter, or on what law a jurisdiction of its own rests.';
+    END IF;
     IF NEW.enabled THEN
         SELECT jsonb_agg(o.document) INTO others FROM consent_data.policy_override o
          WHERE o.enabled AND o.name <> NEW.name AND (TG_OP = 'INSERT' OR o.name <> OLD.name);
@@ -39,13 +43,18 @@ END
 $$;
 COMMENT ON FUNCTION consent._check_override() IS 'Trigger: refuses own rules that are faulty or loosen a pack, with every fault.';
 
-CREATE FUNCTION consent._check_switch() RETURNS trigger
+CREATE FUNCTION consent._check_decision() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     known text;
 BEGIN
-    IF NEW.switch = ANY (consent._switches()) THEN
+    IF btrim(coalesce(NEW.decided_by, '')) = '' OR btrim(coalesce(NEW.reason, '')) = '' OR btrim(coalesce(NEW.document, '')) = '' THEN
+        RAISE EXCEPTION 'a decision on a contested point must be on record' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'expected decided_by, reason and document', HINT = 'Say who decided, why, and where it is written.';
+    END IF;
+    -- What became unknown by an update can still be revoked.
+    IF NEW.switch = ANY (consent._switches()) OR TG_OP = 'UPDATE' AND NEW.switch = OLD.switch THEN
         RETURN NEW;
     END IF;
     SELECT string_agg(s, ', ' ORDER BY s) INTO known FROM unnest(consent._switches()) s
@@ -55,7 +64,7 @@ BEGIN
         DETAIL = 'A decision on it would change no answer.', HINT = format('The known ones are: %s.', known);
 END
 $$;
-COMMENT ON FUNCTION consent._check_switch() IS 'Trigger: refuses a decision on a point that no pack leaves open.';
+COMMENT ON FUNCTION consent._check_decision() IS 'Trigger: refuses a decision that does not say who, why and where, or that is on a point no pack leaves open.';
 
 CREATE FUNCTION consent.validate_policy(document jsonb) RETURNS TABLE (path text, problem text)
     LANGUAGE plpgsql STABLE ROWS 5 SECURITY DEFINER SET search_path = pg_catalog, pg_temp

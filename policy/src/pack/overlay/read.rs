@@ -51,7 +51,7 @@ pub(super) fn rest<T: DeserializeOwned>(
                 |step: &Step| matches!(step, Step::Key(n) if problem == format!("missing field `{n}`"));
             !problem.starts_with("missing field") || missing(&t[place.len()])
         });
-        if !follows && !(place.is_empty() && faults.len() > before) {
+        if !(follows || place.is_empty() && faults.len() > before) {
             faults.push(Fault { path: written(path, &place, &taken), problem });
         }
         if !take_out(&mut rest, &place) {

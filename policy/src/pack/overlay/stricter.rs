@@ -18,19 +18,18 @@ pub(super) fn loosenings(pack: &Pack, rule: &Rule, changed: &Rule) -> Vec<Loosen
     found.unless(changed.confidence == rule.confidence, "confidence", "expected the rule's own confidence");
     let kept = rule.obligations.iter().all(|o| changed.obligations.contains(o));
     found.unless(kept, "obligations", "expected all of the rule's own, and more where wanted");
-    let day = |d: Option<NaiveDate>| d.map_or("no end".to_owned(), |d| d.to_string());
     let end = |d: Option<NaiveDate>| d.unwrap_or(NaiveDate::MAX);
     let permits = matches!(Phase::of(rule), Phase::Service | Phase::Permission);
     if permits {
         found.unless(changed.from >= rule.from, "from", &format!("expected {} or later", rule.from));
-        let until = format!("expected {} or earlier", day(rule.until));
+        let until = rule.until.map_or(String::new(), |d| format!("expected {d} or earlier"));
         found.unless(end(changed.until) <= end(rule.until), "until", &until);
         for field in narrower::beyond(&changed.when, &rule.when, pack) {
             found.add(&format!("when.{field}"), "expected no more than the rule itself permits");
         }
     } else {
         found.unless(changed.from <= rule.from, "from", &format!("expected {} or earlier", rule.from));
-        let until = format!("expected {} or later", day(rule.until));
+        let until = rule.until.map_or("expected no end".to_owned(), |d| format!("expected {d} or later"));
         found.unless(end(changed.until) >= end(rule.until), "until", &until);
         for field in narrower::beyond(&rule.when, &changed.when, pack) {
             found.add(&format!("when.{field}"), "expected no less than the rule itself denies");
