@@ -1,4 +1,4 @@
--- Asking: the answer with its grounds, now and as of then, for one contact and for all.
+-- Asking: the answer with its grounds, now and as of then, for one contact and for all; and what the law says.
 
 CREATE FUNCTION consent._unpack(answer jsonb) RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
@@ -174,3 +174,41 @@ AS $$
                           AND (o.category_a, o.category_b) IN ((category, p.other), (p.other, category)))
 $$;
 COMMENT ON FUNCTION consent._similar(integer, integer) IS 'The other categories that count as similar to one, for a sender.';
+
+-- The law itself, in words.
+
+CREATE FUNCTION consent._policy(jurisdiction text, at timestamptz) RETURNS jsonb
+    LANGUAGE c STABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', '_policy_wrapper';
+COMMENT ON FUNCTION consent._policy(text, timestamptz) IS 'The rules in force as a JSON array; no jurisdiction: all of them.';
+
+CREATE FUNCTION consent._rules(jurisdiction text, at timestamptz) RETURNS TABLE (
+    jurisdiction_id text, rule text, in_force_from date, in_force_until date, messages text, channels text,
+    recipients text, requirement text, contested text[], citation text, source text, confidence text,
+    obligations text[], note text, switches text[])
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.jurisdiction, r.rule, r.in_force_from, r.in_force_until, r.messages, r.channels, r.recipients, r.requirement,
+           r.contested, r.citation, r.source, r.confidence, r.obligations, r.note, r.switches
+      FROM jsonb_to_recordset(consent._policy(jurisdiction, at)) r (
+           jurisdiction text, rule text, in_force_from date, in_force_until date, messages text, channels text,
+           recipients text, requirement text, contested text[], citation text, source text, confidence text,
+           obligations text[], note text, switches text[])
+$$;
+COMMENT ON FUNCTION consent._rules(text, timestamptz) IS 'The rules in force as rows, with the contested points they rest on.';
+
+CREATE FUNCTION consent.policy(jurisdiction text, at timestamptz DEFAULT statement_timestamp()) RETURNS TABLE (
+    rule text, in_force_from date, in_force_until date, messages text, channels text, recipients text,
+    requirement text, contested text[], citation text, source text, confidence text, obligations text[], note text)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 30 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.rule, r.in_force_from, r.in_force_until, r.messages, r.channels, r.recipients, r.requirement, r.contested,
+           r.citation, r.source, r.confidence, r.obligations, r.note
+      FROM consent._rules(jurisdiction, at) r
+$$;
+COMMENT ON FUNCTION consent.policy(text, timestamptz)
+    IS 'The rules of a jurisdiction in force at an instant, in words. jurisdiction: a pack''s id or a country''s code (gb, GB); NULL: all. in_force_until: the first day on which the rule no longer holds. contested: the contested points it rests on, and how each stands now. Raises for an unknown jurisdiction.';
+
+CREATE FUNCTION consent.opt_out_deadline(country text, requested_at timestamptz, region text DEFAULT NULL) RETURNS date
+    LANGUAGE c STABLE PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'opt_out_deadline_wrapper';
+COMMENT ON FUNCTION consent.opt_out_deadline(text, timestamptz, text)
+    IS 'The last day, in the country''s principal time zone, on which an opt-out may still be without effect: for messages that were under way when it came. The gate itself denies at once. NULL where the law names no number of days, and for a country that no pack names: there, nothing may go out any more. region: no pack distinguishes regions in this; principal zone and national holidays are used.';

@@ -125,6 +125,21 @@ BEGIN
       LEFT JOIN consent_data.category c ON c.category_id = s.common_ancestor;
     COMMENT ON VIEW consent.audit_similarity IS 'Privacy officer: which categories count as similar, and why? Each score can be recomputed from its row.';
 
+    CREATE OR REPLACE VIEW consent.audit_policy AS
+    SELECT r.jurisdiction_id AS jurisdiction, r.rule, r.in_force_from, r.in_force_until, r.messages, r.channels, r.recipients,
+           r.requirement, r.contested, r.citation, r.source, r.confidence, r.obligations, r.note, d.decisions
+      FROM consent._rules(NULL, NULL) r
+      LEFT JOIN LATERAL (SELECT jsonb_agg(to_jsonb(p) - '{policy_decision_id,revoked_at}'::text[] ORDER BY p.switch) AS decisions
+                           FROM consent_data.policy_decision p
+                          WHERE p.revoked_at IS NULL AND p.switch = ANY (r.switches)) d ON true
+    UNION ALL
+    SELECT split_part(p.switch, '.', 1), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           'no rule in force rests on this contested point',
+           jsonb_build_array(to_jsonb(p) - '{policy_decision_id,revoked_at}'::text[])
+      FROM consent_data.policy_decision p
+     WHERE p.revoked_at IS NULL AND NOT EXISTS (SELECT FROM consent._rules(NULL, NULL) r WHERE p.switch = ANY (r.switches));
+    COMMENT ON VIEW consent.audit_policy IS 'Privacy officer: which rules are in force now, of all jurisdictions, and what did we decide where the law is contested? A decision on which no rule in force rests stands at the end, without a rule.';
+
     CREATE OR REPLACE VIEW consent.audit_ledger AS
     SELECT e.event_id, e.contact_id, e.kind, e.at, e.recorded_at, s.name AS sender, e.channels, c.name AS category, e.detail, e.evidence, e.reason, e.recorded_by
       FROM consent_data.event e JOIN consent_data.sender s USING (sender_id) LEFT JOIN consent_data.category c USING (category_id);

@@ -13,8 +13,9 @@ BEGIN
     GRANT EXECUTE ON FUNCTION consent.explain_audience(text, text, text, text, timestamptz) TO consent_audit;
     GRANT USAGE ON SCHEMA consent_data TO consent_audit, consent_batch, consent_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_audit;
-    GRANT SELECT ON consent.audit_permission, consent.audit_expiring, consent.audit_opt_out_trend, consent.audit_evidence_gap, consent.audit_contact_record,
-        consent.audit_retention, consent.audit_similarity, consent.audit_ledger, consent.audit_run, consent.audit_data_quality TO consent_audit;
+    GRANT SELECT ON consent.audit_permission, consent.audit_expiring, consent.audit_opt_out_trend, consent.audit_evidence_gap,
+        consent.audit_contact_record, consent.audit_retention, consent.audit_similarity, consent.audit_policy, consent.audit_ledger,
+        consent.audit_run, consent.audit_data_quality TO consent_audit;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;
@@ -55,6 +56,11 @@ GRANT EXECUTE ON FUNCTION
     consent.explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text),
     consent._unpack(jsonb)
     TO consent_decide, consent_audit;
+
+GRANT EXECUTE ON FUNCTION
+    consent.policy(text, timestamptz), consent._rules(text, timestamptz), consent._policy(text, timestamptz),
+    consent.opt_out_deadline(text, timestamptz, text)
+    TO consent_audit;
 
 GRANT EXECUTE ON FUNCTION
     consent.state_json(consent.state), consent._overflows(consent.state), consent._codes(text)

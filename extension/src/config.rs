@@ -7,7 +7,7 @@ use crate::{key, pg};
 use pg_consent_policy::address;
 use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::{CategoryId, SenderId};
-use pg_consent_policy::pack;
+use pg_consent_policy::pack::{self, Pack};
 use pg_consent_policy::question::{Form, Message, PolicyDecision, Question, Sender, Target};
 use pg_consent_policy::time::Instant;
 use pgrx::prelude::*;
@@ -212,6 +212,16 @@ impl Config {
         self.key.as_deref().ok_or(Error::Key("missing or another one"))
     }
 
+    /// The rules that decide.
+    pub fn packs(&self) -> &[Pack] {
+        pack::builtin()
+    }
+
+    /// The operator's decisions on contested points, as they stand.
+    pub fn decisions(&self) -> &[PolicyDecision] {
+        &self.decisions
+    }
+
     /// The question, compiled or as it was compiled for an earlier statement of the day. `Err` carries the reason with
     /// which a gate denies and the error that `question()` raises.
     pub fn question(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
@@ -281,7 +291,7 @@ impl Config {
             sender.clone(),
             message,
             target,
-            pack::builtin(),
+            self.packs(),
             self.decisions.clone(),
         );
         question.similarity_version = self.similarity_version;

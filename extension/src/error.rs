@@ -14,6 +14,8 @@ pub enum Error {
     NotSetUp,
     #[error("{what} `{name}` is not known")]
     Unknown { what: &'static str, name: String, table: &'static str },
+    #[error("jurisdiction `{name}` is not known")]
+    Jurisdiction { name: String, known: String, fallback: Option<String> },
     #[error("no sender is the default")]
     NoDefaultSender,
     #[error("{0}")]
@@ -40,7 +42,9 @@ impl Error {
     fn code(&self) -> Code {
         match self {
             Error::NotSetUp => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            Error::Unknown { .. } | Error::NoDefaultSender => Code::ERRCODE_UNDEFINED_OBJECT,
+            Error::Unknown { .. } | Error::Jurisdiction { .. } | Error::NoDefaultSender => {
+                Code::ERRCODE_UNDEFINED_OBJECT
+            }
             Error::Code(_) | Error::Address(_) | Error::Profile(_) | Error::Malformed { .. } => {
                 Code::ERRCODE_INVALID_PARAMETER_VALUE
             }
@@ -65,6 +69,13 @@ impl Error {
         Some(match self {
             Error::NotSetUp => "run: CALL consent.setup();".into(),
             Error::Unknown { table, .. } => format!("the known ones are in {table}"),
+            Error::Jurisdiction { known, fallback, .. } => {
+                let others = fallback.as_ref().map(|id| format!("; every other country is under {id}"));
+                format!(
+                    "the known ones are {known}, and the codes of their countries{}",
+                    others.unwrap_or_default()
+                )
+            }
             Error::NoDefaultSender => {
                 "name the sender, or set is_default on one row of consent_data.sender".into()
             }

@@ -6,6 +6,7 @@
 //! - [`values`]: the types `state` and `question`, facts, merging
 //! - [`gate`]: `@@`, `can_send`, `explain`
 //! - [`config`]: senders, kinds, categories and switches, cached until they change
+//! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the key under which addresses are hashed
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
@@ -18,6 +19,7 @@ mod config;
 mod error;
 mod gate;
 mod key;
+mod law;
 #[allow(unsafe_code)]
 mod pg;
 mod values;

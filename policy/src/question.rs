@@ -289,14 +289,8 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn compile(&self, pack: &Pack, at: Instant, decisions: &[PolicyDecision]) -> Jurisdiction {
-        let switches: Vec<(String, bool)> = pack
-            .switches
-            .iter()
-            .map(|s| {
-                let decided = decisions.iter().find(|d| d.switch == s.id);
-                (s.id.clone(), decided.map_or(s.default, |d| d.permissive))
-            })
-            .collect();
+        let switches: Vec<(String, bool)> =
+            pack.switches.iter().map(|s| (s.id.clone(), s.standing(decisions).permissive)).collect();
         let promotional = self.promotional();
         let mixed_from = pack.mixed_from_on.get(&self.message.channel).unwrap_or(&pack.mixed_from);
         let advertises = promotional >= *mixed_from;

@@ -3,7 +3,9 @@
 //! A statute counts years and months on the calendar of the person it protects, so every window is added in
 //! that person's zone: 2023-03-28 00:30 in Paris plus three years is 00:30 in Paris, whatever UTC says.
 
-use chrono::{DateTime, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, Days, LocalResult, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,15 @@ pub fn start_of_day(date: NaiveDate, zone: Tz) -> Instant {
     from_local(date.and_time(NaiveTime::MIN), zone)
 }
 
+/// The first day outside a period of whole days that begins on `day`: three months from 10 July end with 9 October,
+/// three from 30 November with the last of February (Acts Interpretation Act 1901 (Cth), s. 2G).
+pub fn first_day_after(day: NaiveDate, period: Period) -> NaiveDate {
+    let months = Months::new(period.years * 12 + period.months);
+    let Some(end) = day.checked_add_months(months) else { return NaiveDate::MAX };
+    let lacks_the_day = u64::from(end.day() != day.day());
+    end.checked_add_days(Days::new(u64::from(period.days) + lacks_the_day)).unwrap_or(NaiveDate::MAX)
+}
+
 /// The last day on which something done on `day` lies within `period` counted *back* from that day: the same-numbered
 /// day of the earlier month, or that month's last (Interpretation Act, R.S.C. I-21, s. 28). Not the same as counting
 /// forward: a purchase of 28 February 2022 is within two years of 29 February 2024.
@@ -152,6 +163,15 @@ mod tests {
         assert_eq!(last("2022-02-28", 24), day("2024-02-29"));
         assert_eq!(last("2026-02-28", 6), day("2026-08-31"));
         assert_eq!(last("2025-08-31", 6), day("2026-02-28"));
+    }
+
+    #[test]
+    fn a_month_that_lacks_the_day_is_not_cut_short() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let three = Period { months: 3, ..Period::default() };
+        assert_eq!(first_day_after(day("2026-07-10"), three), day("2026-10-10"));
+        assert_eq!(first_day_after(day("2026-11-30"), three), day("2027-03-01"));
+        assert_eq!(first_day_after(day("2026-11-28"), three), day("2027-02-28"));
     }
 
     #[test]

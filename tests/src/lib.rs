@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cluster;
 pub mod conformance;
 pub mod demo_data;
+pub mod lawdocs;
 pub mod mutation;
 pub mod scenario;
 pub mod show;

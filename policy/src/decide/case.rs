@@ -161,13 +161,18 @@ impl<'s, 'q> Case<'s, 'q> {
         self.at.0 - start.0 < least * MS_PER_DAY
     }
 
+    /// Whether `end` is still to come; what has no end never does.
+    pub fn is_before(&self, end: Instant) -> bool {
+        end >= Instant::MAX || self.at < end
+    }
+
     /// The end of a window that began at `start`, or `None` where it is over.
     pub fn window_end(&self, start: Instant, window: Period, counting: Counting) -> Option<Instant> {
         if !self.exact && self.surely_within(start, window) {
             return Some(Instant::MAX);
         }
         let end = self.end_of(start, window, counting);
-        (self.at < end).then_some(end)
+        self.is_before(end).then_some(end)
     }
 
     /// Where a window ends that began at `start`: the first instant outside.

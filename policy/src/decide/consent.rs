@@ -8,7 +8,7 @@ use crate::fact::Expiry;
 use crate::pack::{Consent, Counting, Requirement};
 use crate::question::Phase;
 use crate::state::{Atom, Confirmation, OptIn, Restriction};
-use crate::time::{Instant, start_of_day};
+use crate::time::{Instant, first_day_after, start_of_day};
 use enumset::EnumSet;
 
 /// What a message of this nature must be covered by.
@@ -107,7 +107,7 @@ fn judge<'q>(
         Expiry::Unstated | Expiry::Never => Instant::MAX,
     };
     let until = lawful_end(case, rule, opt_in, given_at)?.min(own_end);
-    if case.at < until { Ok(Ok(until)) } else { lacks(Reason::ConsentExpired, 115) }
+    if case.is_before(until) { Ok(Ok(until)) } else { lacks(Reason::ConsentExpired, 115) }
 }
 
 /// Where the law itself ends a consent given then.
@@ -117,10 +117,10 @@ fn lawful_end<'q>(
     opt_in: &OptIn,
     given_at: Instant,
 ) -> Check<'q, Instant> {
-    let from_the_day = |at: Instant| start_of_day(at.local_date(case.zone()), case.zone());
+    let zone = case.zone();
     let mut end = match rule.max_age {
         Some(_) if rule.lapses && opt_in.expires != Expiry::Unstated => Instant::MAX,
-        Some(age) if rule.lapses => case.end_of(from_the_day(given_at), age, Counting::Forward),
+        Some(age) if rule.lapses => start_of_day(first_day_after(given_at.local_date(zone), age), zone),
         Some(age) => case.end_of(given_at, age, Counting::Forward),
         None => Instant::MAX,
     };

@@ -70,7 +70,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
     if best.is_none() && case.exact {
         for rule in case.future_rules() {
             let Requirement::Relationship(r) = &rule.then else { continue };
-            if let Some(atom) = relationship::comes_into_force_later(case, r)? {
+            if let Some(atom) = relationship::comes_into_force_later(case, rule, r)? {
                 let later = Miss::new(Reason::NotYetInForce, 61, atom);
                 if later.progress > nearest.progress {
                     nearest = later;

@@ -41,15 +41,19 @@ pub(super) fn evaluate<'q>(
     })
 }
 
-/// Whether such an occasion would count for a limb that is not yet law.
+/// An occasion that would do for a rule that is not yet law.
 pub(super) fn comes_into_force_later<'q>(
     case: &Case<'_, 'q>,
-    wanted: &Relationship,
+    rule: &'q Rule,
+    wanted: &'q Relationship,
 ) -> Check<'q, Option<Atom>> {
     for atom in case.view.relations() {
         if let Atom::Relation(r) = atom? {
-            let counts = r.sender == case.sender() && r.from_person && wanted.kinds.contains(r.kind);
-            if counts && r.channels.contains(case.channel()) {
+            let would_do = match collected(case, rule, wanted, &r)? {
+                Ok(_) => true,
+                Err(miss) => miss.reason == Reason::NotYetInForce,
+            };
+            if would_do {
                 return Ok(Some(Atom::Relation(r)));
             }
         }
@@ -119,7 +123,7 @@ fn judge<'q>(
         }
         Some(window) => case.end_of(r.at, window, wanted.counting),
     };
-    if case.at < until { Ok(Ok((until, switch))) } else { lacks(Reason::RelationshipExpired, 110) }
+    if case.is_before(until) { Ok(Ok((until, switch))) } else { lacks(Reason::RelationshipExpired, 110) }
 }
 
 /// The conditions about how the address was collected, in the order in which their lack is reported; the contested
@@ -238,7 +242,7 @@ fn contract<'q>(
         Some(ContractStanding::EndedAt(end)) => match wanted.ended_contested.as_deref() {
             Some(ended) if case.switch(ended) => Ok((Instant::MAX, Some(ended))),
             Some(ended) => Err(Miss { switch: Some(ended), ..Miss::new(Reason::Contested, 109, atom) }),
-            None if case.at < after(end) => Ok((after(end), switch)),
+            None if case.is_before(after(end)) => Ok((after(end), switch)),
             None => Err(Miss::new(Reason::RelationshipExpired, 110, atom)),
         },
     })

@@ -3,10 +3,12 @@
 //! The packs in `packs/*.toml` are compiled in; [`builtin`] parses and validates them once.
 
 mod audience;
+mod describe;
 mod requirement;
 mod validate;
 
 pub use audience::Audience;
+pub use describe::{Description, InForce, Standing};
 pub use requirement::*;
 pub use validate::Fault;
 
@@ -208,6 +210,14 @@ const SOURCES: &[&str] = &[
 pub fn builtin() -> &'static [Pack] {
     static PACKS: OnceLock<Vec<Pack>> = OnceLock::new();
     PACKS.get_or_init(|| SOURCES.iter().filter_map(|s| Pack::parse(s).ok()).collect())
+}
+
+/// The comment at the head of a compiled-in pack: which instruments it holds, and as of which day.
+pub fn preface(id: &str) -> Option<String> {
+    let own = format!("id = \"{id}\"");
+    let source = SOURCES.iter().find(|s| s.lines().any(|line| line == own))?;
+    let comment: Vec<&str> = source.lines().map_while(|l| l.strip_prefix('#')).map(str::trim).collect();
+    Some(comment.join(" "))
 }
 
 #[cfg(test)]
