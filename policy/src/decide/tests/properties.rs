@@ -140,8 +140,9 @@ proptest! {
 
     #[test]
     fn without_a_fact_from_the_person_no_email_is_sent(profile in random::profile(), ask in question_of(Nature::ALL, &[Channel::Email, Channel::Sms])) {
-        // Companies aside, whom no country's law gives to silence, and laws that leave it to the person to opt out.
-        let individual = Profile { subscriber: Subscriber::Individual, ..profile };
+        // At home, that is, and where the law does not leave it to the person to opt out.
+        let (subscriber, address_kind) = (Subscriber::Individual, AddressKind::Personal);
+        let individual = Profile { subscriber, address_kind, ..profile };
         let question = ask.question();
         if let Ok(allowed) = decide(&State::of_profile(individual).encode(), &question, None) {
             let pack = allowed.rule.id.split('.').next();
