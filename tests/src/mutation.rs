@@ -21,8 +21,6 @@ pub struct Outcome {
     pub mutants: usize,
     /// In the pack's order.
     pub survivors: Vec<Survivor>,
-    /// Those that no variant of a scenario tells from the pack as it is: other rules say the same, most likely.
-    pub alike: Vec<Survivor>,
     /// Scenarios that fail as it is; they can kill nothing.
     pub failing: Vec<String>,
 }
@@ -46,16 +44,14 @@ impl std::fmt::Display for Survivor {
 
 impl Outcome {
     pub fn killed(&self) -> usize {
-        self.mutants - self.survivors.len() - self.alike.len()
+        self.mutants - self.survivors.len()
     }
 
     pub fn to_json(&self) -> Value {
-        let list = |all: &[Survivor]| -> Vec<Value> {
-            all.iter().map(|s| json!({"rule": s.rule, "flip": s.flip, "shows": s.shows})).collect()
-        };
+        let entry = |s: &Survivor| json!({"rule": s.rule, "flip": s.flip, "shows": s.shows});
+        let survivors: Vec<Value> = self.survivors.iter().map(entry).collect();
         json!({"pack": self.pack, "scenarios": self.scenarios, "mutants": self.mutants,
-               "killed": self.killed(), "survivors": list(&self.survivors),
-               "alike": list(&self.alike), "failing": self.failing})
+               "killed": self.killed(), "survivors": survivors, "failing": self.failing})
     }
 }
 
@@ -115,15 +111,17 @@ pub fn check(packs: &[Pack], which: usize, scenarios: &[Scenario], hints: bool) 
     let survivors: Vec<_> = mutants.iter().zip(lived).filter(|(_, lived)| *lived).map(|(m, _)| m).collect();
 
     let variants = if hints { Variant::all(&witnesses, &form, &unchanged) } else { Vec::new() };
-    let shows: Vec<Option<String>> = in_parallel(&survivors, |(_, changed)| {
+    let shows: Vec<Option<String>> = in_parallel(&survivors, |(_, changed): &&(Flip, Pack)| {
         let packs = with(changed.clone());
         let found = |with_end| variants.iter().find(|v| v.tells_apart(&packs, with_end));
         found(false).or_else(|| found(true)).map(|v| v.what.clone())
     });
-    for ((flip, _), shows) in survivors.into_iter().zip(shows) {
-        let list = if shows.is_some() || !hints { &mut outcome.survivors } else { &mut outcome.alike };
-        list.push(Survivor { rule: flip.rule.clone(), flip: flip.what.clone(), shows });
-    }
+    let named = |((flip, _), shows): (&(Flip, Pack), _)| Survivor {
+        rule: flip.rule.clone(),
+        flip: flip.what.clone(),
+        shows,
+    };
+    outcome.survivors = survivors.into_iter().zip(shows).map(named).collect();
     Ok(outcome)
 }
 

@@ -1,5 +1,4 @@
-//! `mutate [DIR…] [--packs PACKS_DIR] [--pack ID] [--json FILE] [--hints [--alike]]`:
-//! whether the scenarios would notice if any condition of
+//! `mutate [DIR…] [--packs PACKS_DIR] [--pack ID] [--json FILE] [--hints]`: whether the scenarios would notice if any condition of
 //! a pack were another.
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,12 +19,9 @@ struct Arguments {
     /// Only this pack; may be given several times.
     #[arg(long, value_name = "ID")]
     pack: Vec<String>,
-    /// Look for a variant of a scenario that would kill each survivor, and set those aside that none would.
+    /// Name a variant of a scenario that would kill each survivor, where a sample of them has one; takes longer.
     #[arg(long)]
     hints: bool,
-    /// List also what was set aside.
-    #[arg(long, requires = "hints")]
-    alike: bool,
     /// Also write the outcome here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -57,12 +53,11 @@ fn run() -> Result<bool> {
         let outcome = mutation::check(packs, i, &scenarios, arguments.hints)
             .with_context(|| format!("pack {}", pack.id))?;
         println!(
-            "{}: {} scenarios, {} mutants, {} killed, {} alike, {} survivors",
+            "{}: {} scenarios, {} mutants, {} killed, {} survivors",
             pack.id,
             outcome.scenarios,
             outcome.mutants,
             outcome.killed(),
-            outcome.alike.len(),
             outcome.survivors.len()
         );
         if !outcome.failing.is_empty() {
@@ -70,9 +65,6 @@ fn run() -> Result<bool> {
         }
         for survivor in &outcome.survivors {
             println!("  {survivor}");
-        }
-        if arguments.alike {
-            outcome.alike.iter().for_each(|a| println!("  alike: {a}"));
         }
         outcomes.push(outcome);
     }

@@ -5,6 +5,7 @@ use super::values::{self, Spoken};
 use anyhow::{Context, Result};
 use chrono::{Days, Duration, NaiveDate, NaiveTime};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// One changed condition: the rule it stands in, what was done to it, and the places to set.
 #[derive(Debug, Clone)]
@@ -36,7 +37,13 @@ const ALWAYS: &str = "1900-01-01";
 /// All flips of a pack in its serialised form.
 pub fn all(pack: &Value) -> Result<Vec<Flip>> {
     let spoken = Spoken::of(pack);
-    let mut flips = Flips { rule: "pack".into(), label: String::new(), spoken: &spoken, all: Vec::new() };
+    let mut flips = Flips {
+        rule: "pack".into(),
+        label: String::new(),
+        spoken: &spoken,
+        answered: BTreeSet::new(),
+        all: Vec::new(),
+    };
     let fields = pack.as_object().context("a pack is a table")?;
     let rules = pack["rules"].as_array().context("a pack has rules")?;
     // Elsewhere holidays only lengthen the time for acting on an opt-out.
@@ -56,6 +63,7 @@ pub fn all(pack: &Value) -> Result<Vec<Flip>> {
             flips.field(&at, name, value)?;
         }
         flips.conditions(&format!("{at}/when"), &rule["when"], &rule["then"])?;
+        flips.answered.extend(values::answered_by(rule));
     }
     Ok(flips.all)
 }
@@ -65,6 +73,8 @@ struct Flips<'a> {
     /// The fields above the one at hand, for the reader.
     label: String,
     spoken: &'a Spoken,
+    /// Natures that a rule above answers for whatever else holds: no rule below is asked about them.
+    answered: BTreeSet<String>,
     all: Vec<Flip>,
 }
 
@@ -173,7 +183,8 @@ impl Flips<'_> {
 
     fn table(&mut self, at: &str, name: &str, table: &Map<String, Value>) -> Result<()> {
         if let Some(kinds) = table.get("kinds").and_then(Value::as_array) {
-            self.occasions(at, kinds, table.get("contested"));
+            let soft = table["basis"].as_str().is_some_and(|b| b.ends_with("soft_opt_in"));
+            self.occasions(at, kinds, table.get("contested"), if soft { "bought_list" } else { "" });
         }
         for (field, value) in table {
             let spans =
@@ -183,6 +194,8 @@ impl Flips<'_> {
                 let whole_day = json!([{"from": "00:00:00", "to": "23:59:59"}]);
                 let hours = of_weekdays.cloned().unwrap_or(whole_day);
                 self.set(&format!("{at}/{field}"), &format!("{field} opened"), hours);
+            } else if field == "counting" && table["window"].is_null() && table["after_end"].is_null() {
+                // Nothing is counted.
             } else if field != "kinds" {
                 self.field(at, field, value)?;
             }
@@ -195,11 +208,12 @@ impl Flips<'_> {
         Ok(())
     }
 
+    /// `soft_never` makes no soft opt-in, whatever the rule says.
     /// The kinds that count, apart from those that are contested: of these, that they count beyond doubt.
-    fn occasions(&mut self, at: &str, kinds: &[Value], contested: Option<&Value>) {
+    fn occasions(&mut self, at: &str, kinds: &[Value], contested: Option<&Value>, soft_never: &str) {
         let contested = contested.and_then(Value::as_object).cloned().unwrap_or_default();
         let place = format!("{at}/kinds");
-        for kind in values::occasions() {
+        for kind in values::occasions().into_iter().filter(|k| *k != soft_never) {
             let is_in = kinds.iter().any(|k| k == kind);
             let changed = toggled(kinds, &json!(kind));
             if contested.contains_key(kind) {
@@ -278,6 +292,8 @@ impl Flips<'_> {
             if excepted.contains(&value) {
                 let place = format!("{at}/except_natures");
                 self.set(&place, &format!("except_natures drops {nature}"), toggled(excepted, &value));
+            } else if !is_in && then.get("service").is_some() && self.answered.contains(nature) {
+                // The rule above has answered.
             } else if is_in || reaches_service || !values::natures(true).any(|s| s == nature) {
                 let what = format!("natures {} {nature}", verb(is_in));
                 self.set(&format!("{at}/natures"), &what, toggled(&now, &value));

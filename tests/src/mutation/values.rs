@@ -103,6 +103,21 @@ pub fn natures(service: bool) -> impl Iterator<Item = &'static str> {
     Nature::ALL.iter().filter(move |n| n.is_service() == service).map(|n| n.code())
 }
 
+/// The natures for which a service rule always has the answer: one that has no other condition and always was law.
+pub fn answered_by(rule: &Value) -> Vec<String> {
+    let conditions = rule["when"].as_object().into_iter().flatten().filter(|(name, _)| *name != "natures");
+    let unlimited = |(name, value): (&String, &Value)| match name.as_str() {
+        "to" => value.as_array().is_some_and(|to| to.len() == Subscriber::ALL.len() * AddressKind::ALL.len()),
+        _ => value.is_null() || value.as_array().is_some_and(Vec::is_empty),
+    };
+    let service = &rule["then"]["service"];
+    let always = service["never_refused"] == Value::Bool(false) && service["minutes_after_refusal"].is_null();
+    let stated = rule["when"]["natures"].as_array().filter(|_| {
+        always && rule["until"].is_null() && rule["contested"].is_null() && conditions.clone().all(unlimited)
+    });
+    stated.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// Each subscriber with its pairs.
 pub fn audience() -> impl Iterator<Item = (&'static str, Vec<String>)> {
     let pairs = |s: &str| AddressKind::CODES.iter().map(|k| format!("{s}:{k}")).collect();
