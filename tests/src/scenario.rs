@@ -1,18 +1,20 @@
 //! Scenarios: decided cases, regulators' examples and statutory boundaries as facts, a question and the answer
 //! the law gives. The format is described in the scenarios' own `FORMAT.md`.
 
+mod prepared;
+
+pub use prepared::Prepared;
+
 use anyhow::{Context, Result, anyhow, bail};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use pg_consent_policy::address;
 use pg_consent_policy::codes::*;
-use pg_consent_policy::decide::ContactLog;
-use pg_consent_policy::explain::{Explanation, explain};
+use pg_consent_policy::explain::Explanation;
 use pg_consent_policy::fact::{Expiry, Fact};
 use pg_consent_policy::pack::{self, Pack};
 use pg_consent_policy::profile::{AddressInUse, Profile};
-use pg_consent_policy::question::{Form, Message, Question, Sender, Target};
-use pg_consent_policy::state::State;
+use pg_consent_policy::question::Form;
 use pg_consent_policy::time::{Instant, from_local};
 use serde::Deserialize;
 use serde_json::Value;
@@ -166,7 +168,7 @@ impl std::fmt::Display for Answer {
 static PACKS: OnceLock<Vec<Pack>> = OnceLock::new();
 
 /// The packs that the core is asked with: those of [`use_packs`], else the compiled-in ones.
-fn packs() -> &'static [Pack] {
+pub fn packs() -> &'static [Pack] {
     PACKS.get().map_or_else(pack::builtin, Vec::as_slice)
 }
 
@@ -342,62 +344,6 @@ impl Scenario {
         form.ongoing_contract_related = self.ask.ongoing_contract_related;
         form.profession_related = self.ask.profession_related;
         Ok(form)
-    }
-
-    fn target(&self) -> Result<Target> {
-        let Some(name) = &self.ask.category else { return Ok(Target::default()) };
-        let category = self.category(name)?;
-        let spec = |n: &str| self.categories.iter().find(|c| c.name == n).context("category");
-        let mut target = Target { category, similar: vec![category], ..Target::default() };
-        let mut up = Some(name.clone());
-        while let Some(above) = up {
-            target.ancestors.push(self.category(&above)?);
-            up = spec(&above)?.parent.clone();
-        }
-        target.sector = spec(name)?.sector;
-        for s in self.similar.iter().filter(|s| s.score >= 0.5) {
-            if s.from == *name {
-                target.similar.push(self.category(&s.to)?);
-            } else if s.to == *name {
-                target.similar.push(self.category(&s.from)?);
-            }
-        }
-        Ok(target)
-    }
-
-    pub fn question(&self, packs: &[Pack]) -> Result<Question> {
-        let sender = Sender {
-            id: 1,
-            name: self.sender.name.clone(),
-            charity: self.sender.charity,
-            political_party: self.sender.political_party,
-            pension_authorised: self.sender.pension_authorised,
-        };
-        let message = Message {
-            kind: self.ask.kind.to_string(),
-            nature: self.ask.kind,
-            channel: self.ask.channel,
-            form: self.form()?,
-        };
-        Ok(Question::new(self.instant(&self.ask.at)?, sender, message, self.target()?, packs, Vec::new()))
-    }
-
-    /// The first of the three ways: facts and question through the pure core.
-    pub fn ask_core(&self) -> Result<Answer> {
-        let mut state = State::of_profile(self.profile()?);
-        let mut log = ContactLog::default();
-        for event in &self.events {
-            if self.counts(event)? {
-                let fact = self.fact(event)?;
-                if fact.kind == EventKind::CallAttempt {
-                    log.call_attempts.push(fact.at);
-                }
-                state.merge(&State::of_fact(&fact));
-            }
-        }
-        let question = self.question(packs())?;
-        let stored = Question::decode(&question.encode())?;
-        Ok(explain(Some(&state.encode()), &stored, Some(&log)).into())
     }
 
     /// Whether a pack is responsible for the contact (a country that none names counts: it is

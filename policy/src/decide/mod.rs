@@ -149,11 +149,26 @@ fn decide_at<'q>(
     let outcome = StateView::new(state)
         .map_err(Stop::from)
         .and_then(|view| Case::new(view, question, at, exact))
-        .and_then(|case| judge(&case, log, timing));
+        .and_then(|case| {
+            judge(&case, log, timing).map_err(|stop| if exact { withheld(&case, stop) } else { stop })
+        });
     outcome.map_err(|stop| match stop {
         Stop::Denied(d) => d,
         Stop::Corrupt => Denied::new(Reason::Dirty),
     })
+}
+
+/// A no to what would be a service message if a contested point were decided otherwise, with that point.
+fn withheld<'q>(case: &Case<'_, 'q>, stop: Stop<'q>) -> Stop<'q> {
+    let Stop::Denied(denied @ Denied { switch: None, .. }) = stop else { return stop };
+    let passes = |rule: &&'q Rule| match &rule.then {
+        Requirement::Service(s) => {
+            matches!(service::evaluate(case, rule, s), Ok(Some(_))) && check_form(case).is_ok()
+        }
+        _ => false,
+    };
+    let switch = case.withheld_rules().find(passes).and_then(|rule| rule.when.switch.as_deref());
+    Denied { switch, ..denied }.into()
 }
 
 fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Check<'q, Allowed<'q>> {
@@ -172,10 +187,12 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
         return Err(Denied::new(reason).into());
     }
     let mut holds_until = Instant::MAX;
+    let mut fallen = None;
     for rule in case.rules(Phase::Prohibition) {
         if let Requirement::Prohibited(p) = &rule.then {
             if let Some(switch) = rule.contested.as_deref() {
                 if case.switch(switch) {
+                    fallen = Some(switch);
                     continue;
                 }
                 return Err(Denied { switch: Some(switch), ..Denied::new(Reason::Contested).by(rule) }.into());
@@ -204,6 +221,7 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     }
     check_form(case)?;
     allowed.holds_until = allowed.holds_until.min(holds_until);
+    allowed.switch = allowed.switch.or(fallen);
     Ok(allowed)
 }
 

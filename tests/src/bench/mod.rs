@@ -2,6 +2,7 @@
 
 mod calls;
 mod data;
+mod decisions;
 mod machine;
 mod report;
 mod scans;
@@ -10,12 +11,13 @@ use crate::cluster::{Cluster, Options};
 use anyhow::{Result, ensure};
 use postgres::Client;
 use report::Report;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// The question of all rows, as SQL arguments: category 42 of `crm.sql`.
 const ASKED: &str = "'newsletter', 'category 42'";
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     pub contacts: u32,
     /// Of each query, after one to warm up; the median counts.
@@ -24,6 +26,8 @@ pub struct Settings {
     pub explain: bool,
     /// Keep the cluster until a line is read from the terminal.
     pub wait: bool,
+    /// Where the benchmark of single decisions left its figures.
+    pub criterion: PathBuf,
 }
 
 pub fn run(settings: &Settings) -> Result<()> {
@@ -50,6 +54,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     calls::measure(&mut client, &mut report)?;
     // Last, because they leave other states behind.
     calls::measure_writes(&mut client, &mut report)?;
+    decisions::report(&settings.criterion, &mut report)?;
     report.fact("took", format!("{:.0} s", started.elapsed().as_secs_f64()));
     report.print();
     if settings.wait {

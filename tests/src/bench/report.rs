@@ -50,6 +50,17 @@ impl Report {
         }
     }
 
+    /// A row of the current section, in nanoseconds and as a multiple of reading a flag in memory.
+    pub fn decision(&mut self, id: &str, name: &str, ns: f64, ratio: f64) {
+        self.figure(&format!("{id}_ns"), ns);
+        self.figure(&format!("{id}_ratio"), ratio);
+        let line =
+            Line { name: name.into(), time: format!("{ns:.1} ns"), ratio: Some(ratio), note: String::new() };
+        if let Some(section) = self.sections.last_mut() {
+            section.lines.push(line);
+        }
+    }
+
     /// A row that has no counterpart in a scan.
     pub fn other(&mut self, id: &str, name: &str, time: f64, unit: &str, note: String) {
         self.figure(&format!("{id}_{}", unit.replace('µ', "u")), time);

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use pg_consent_tests::bench::{self, Settings};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Makes a CRM in a private cluster, asks one question in many ways, and prints what each costs.
@@ -18,11 +19,14 @@ struct Arguments {
     /// Keep the cluster running until Enter, to look around in it.
     #[arg(long)]
     wait: bool,
+    /// Where `cargo bench -p pg_consent_policy` left its figures.
+    #[arg(long, value_name = "DIR", default_value = "target/criterion")]
+    criterion: PathBuf,
 }
 
 fn main() -> ExitCode {
-    let Arguments { contacts, runs, explain, wait } = Arguments::parse();
-    match bench::run(&Settings { contacts, runs, explain, wait }) {
+    let Arguments { contacts, runs, explain, wait, criterion } = Arguments::parse();
+    match bench::run(&Settings { contacts, runs, explain, wait, criterion }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,13 +1,16 @@
 //! What holds for every contact and every question.
 
+use super::super::{decide_at, last_instant};
 use super::*;
+use crate::pack::Requirement;
 use crate::retention::assess;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{TestCaseError, TestRunner};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
@@ -19,7 +22,7 @@ fn switches() -> impl Strategy<Value = Vec<(String, bool)>> {
 }
 
 /// From 2021 to 2032: during the facts, or long after.
-fn asked_at() -> impl Strategy<Value = Instant> {
+pub(super) fn asked_at() -> impl Strategy<Value = Instant> {
     prop_oneof![
         random::instant(),
         random::instant().prop_map(|t| Instant(t.0 + 6 * 365 * 86_400_000)),
@@ -63,20 +66,22 @@ fn question_of(natures: &'static [Nature], channels: &'static [Channel]) -> impl
 }
 
 /// The state of somebody who may well be written to.
-fn customer() -> impl Strategy<Value = State> {
-    let facts = (vec(random::helpful(), 1..5), option::weighted(0.3, random::anything()));
-    (facts, random::profile()).prop_map(|((mut facts, other), profile)| {
+pub(super) fn customer() -> impl Strategy<Value = State> {
+    let own = (vec(random::helpful(), 1..5), vec(random::deeds(), 0..3));
+    let facts = (own, option::weighted(0.3, random::anything()));
+    (facts, random::profile()).prop_map(|(((mut facts, deeds), other), profile)| {
+        facts.extend(deeds);
         facts.extend(other);
         random::fold(Some(profile), &facts)
     })
 }
 
 /// Contacts of all sorts, half of them such as may be written to.
-fn contact() -> impl Strategy<Value = State> {
+pub(super) fn contact() -> impl Strategy<Value = State> {
     prop_oneof![random::state(), customer()]
 }
 
-fn question() -> impl Strategy<Value = Ask> {
+pub(super) fn question() -> impl Strategy<Value = Ask> {
     question_of(Nature::ALL, Channel::ALL)
 }
 
@@ -86,6 +91,9 @@ fn restriction() -> impl Strategy<Value = Fact> {
     let kinds = select(vec![OptOut, Objection, ErasureRequest, OptInRefused, RegisterListed]);
     (kinds, random::fact()).prop_map(|(kind, fact)| Fact { kind, ..fact })
 }
+
+/// Packs under which an e-mail or a text may go to somebody who did nothing.
+const OPT_OUT_LAWS: [&str; 4] = ["us", "sg", "in", "br"];
 
 proptest! {
     #![proptest_config(config())]
@@ -105,11 +113,14 @@ proptest! {
         let answer = explain(Some(&bytes), &question, Some(&log));
         prop_assert_eq!(answer.allowed, answer.reason.is_none());
         prop_assert_eq!(answer.allowed, answer.basis.is_some());
-        prop_assert!(!answer.allowed || answer.rule.is_some() && answer.citation.is_some());
+        let is_there = |text: Option<String>| text.is_some_and(|t| !t.is_empty());
+        prop_assert!(!answer.allowed || is_there(answer.rule) && is_there(answer.citation));
     }
 
     #[test]
     fn a_refusal_never_turns_a_no_into_a_yes(state in contact(), ask in question(), refusal in restriction()) {
+        // But for its own confirmation.
+        prop_assume!(ask.message.nature != Nature::OptOutConfirmation);
         let question = ask.question();
         let before = allows(&state.encode(), &question);
         let mut after = state;
@@ -123,18 +134,39 @@ proptest! {
         let last = Fact { at: ask.at, recorded_at: ask.at, ..if objects { objection("2026-01-01") } else { opt_out("2026-01-01") } };
         let question = ask.question();
         if let Ok(allowed) = decide(&contact.fact(last).bytes(), &question, None) {
-            prop_assert!(matches!(allowed.rule.then, crate::pack::Requirement::Service(_)), "{}", allowed.rule.id);
+            prop_assert!(matches!(allowed.rule.then, Requirement::Service(_)), "{}", allowed.rule.id);
         }
     }
 
     #[test]
     fn without_a_fact_from_the_person_no_email_is_sent(profile in random::profile(), ask in question_of(Nature::ALL, &[Channel::Email, Channel::Sms])) {
-        // Companies aside, whom no country's law gives to silence.
-        let individual = Profile { subscriber: Subscriber::Individual, ..profile };
+        // At home, that is, and where the law does not leave it to the person to opt out.
+        let (subscriber, address_kind) = (Subscriber::Individual, AddressKind::Personal);
+        let individual = Profile { subscriber, address_kind, ..profile };
         let question = ask.question();
         if let Ok(allowed) = decide(&State::of_profile(individual).encode(), &question, None) {
-            prop_assert!(matches!(allowed.rule.then, crate::pack::Requirement::Service(_)), "{}", allowed.rule.id);
+            let pack = allowed.rule.id.split('.').next();
+            let opt_out = matches!(allowed.rule.then, Requirement::Regime(_)) && pack.is_some_and(|p| OPT_OUT_LAWS.contains(&p));
+            prop_assert!(opt_out || matches!(allowed.rule.then, Requirement::Service(_)), "{}", allowed.rule.id);
         }
+    }
+
+    #[test]
+    fn facts_in_whatever_order_give_the_same_answers(
+        (facts, shuffled) in vec(random::fact(), 0..10).prop_flat_map(|f| (Just(f.clone()), Just(f).prop_shuffle())),
+        profile in random::profile(),
+        split in any::<prop::sample::Index>(),
+        ask in question(),
+    ) {
+        let question = ask.question();
+        let in_order = random::fold(Some(profile.clone()), &facts).encode();
+        // Two halves folded apart, as in two databases, and then merged.
+        let (one, other) = shuffled.split_at(split.index(shuffled.len() + 1));
+        let mut merged = random::fold(None, one);
+        merged.merge(&random::fold(Some(profile), other));
+        let merged = merged.encode();
+        prop_assert_eq!(decide(&in_order, &question, None), decide(&merged, &question, None));
+        prop_assert_eq!(valid_until(&in_order, &question), valid_until(&merged, &question));
     }
 
     #[test]
@@ -160,21 +192,24 @@ proptest! {
     }
 }
 
+/// Whether it is allowed at another time, calling hours aside: those end no permission.
+fn at_any_hour(bytes: &[u8], ask: &Ask, at: Instant) -> bool {
+    let question = Ask { at, ..ask.clone() }.question();
+    decide_at(bytes, &question, at, None, true, false).is_ok()
+}
+
 /// Asks many random contacts and checks what `check` says of those allowed until some instant; at least
 /// `enough` of them, so that the property is not true for want of cases.
 fn for_each_end(enough: u32, check: impl Fn(&[u8], &Ask, Instant) -> Result<(), TestCaseError>) {
     let seen = Cell::new(0);
-    let written = question_of(
-        &Nature::ALL[Nature::Marketing as usize..],
-        &[Channel::Email, Channel::Sms, Channel::Post],
-    );
-    let config = ProptestConfig { cases: 2000, ..config() };
+    let written = question_of(&Nature::ALL[Nature::Marketing as usize..], Channel::ALL);
+    let config = ProptestConfig { cases: 6000, ..config() };
     let outcome = TestRunner::new(config).run(&(customer(), written), |(state, ask)| {
         // Too early a question has no end to check; nor has a service message.
         let ask = Ask { at: ask.at.max(state.horizon), ..ask };
-        let (bytes, question) = (state.encode(), ask.question());
-        match valid_until(&bytes, &question) {
-            Some(end) if allows(&bytes, &question) => {
+        let bytes = state.encode();
+        match valid_until(&bytes, &ask.question()) {
+            Some(end) if at_any_hour(&bytes, &ask, ask.at) => {
                 seen.set(seen.get() + 1);
                 check(&bytes, &ask, end)
             }
@@ -186,16 +221,41 @@ fn for_each_end(enough: u32, check: impl Fn(&[u8], &Ask, Instant) -> Result<(), 
 }
 
 #[test]
-fn a_yes_lasts_until_it_said_and_not_a_second_longer() {
+fn a_yes_lasts_until_it_said_and_not_a_millisecond_longer() {
     for_each_end(100, |bytes, ask, end| {
-        let at = |t| allows(bytes, &Ask { at: t, ..ask.clone() }.question());
-        prop_assert!(end > ask.at);
+        let at = |t| at_any_hour(bytes, ask, t);
+        let last = last_instant(bytes, &ask.question()).unwrap();
+        prop_assert!(end > ask.at && last <= end && last >= Instant(end.0 - 1));
         prop_assert!(!at(end));
+        prop_assert!(!at(Instant(last.0 + 1)));
         prop_assert!(!at(Instant(end.0 + 1000)));
-        prop_assert!(at(Instant(end.0 - 1000).max(ask.at)));
+        prop_assert!(at(Instant(end.0 - 1)));
+        prop_assert!(at(Instant(last.0 - 1000).max(ask.at)));
         prop_assert!(at(Instant(ask.at.0 + (end.0 - ask.at.0) / 2)));
         Ok(())
     });
+}
+
+#[test]
+fn every_country_that_has_a_pack_lets_some_customer_be_written_to() {
+    // Otherwise the properties above would be true of it for want of cases.
+    let seen = RefCell::new(BTreeSet::new());
+    let ask = question_of(&[Nature::Marketing], &[Channel::Email, Channel::Post]);
+    let outcome = TestRunner::new(ProptestConfig { cases: 3000, ..config() }).run(
+        &(customer(), ask),
+        |(state, ask)| {
+            let ask = Ask { at: ask.at.max(state.horizon), ..ask };
+            if allows(&state.encode(), &ask.question()) {
+                seen.borrow_mut().extend(state.profile.map(|p| p.country));
+            }
+            Ok(())
+        },
+    );
+    outcome.unwrap();
+    for pack in builtin().iter().filter(|p| !p.fallback) {
+        let some = pack.countries.iter().any(|c| seen.borrow().iter().any(|s| c.code.as_bytes() == s));
+        assert!(some, "{}", pack.id);
+    }
 }
 
 #[test]

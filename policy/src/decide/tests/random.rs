@@ -4,6 +4,7 @@
 
 use crate::codes::*;
 use crate::fact::{Expiry, Fact};
+use crate::pack::{REGION_UNKNOWN, builtin};
 use crate::profile::{AddressInUse, Profile};
 use crate::state::State;
 use crate::time::Instant;
@@ -12,6 +13,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use std::collections::BTreeSet;
 
 /// 2021-01-01T00:00:00Z.
 const FIRST: i64 = 1_609_459_200_000;
@@ -54,8 +56,9 @@ pub fn anything() -> impl Strategy<Value = Fact> {
         select(Tri::ALL),
         any::<bool>(),
     );
-    (what, about, collected, whose, opt_in, other).prop_map(
-        |(what, about, collected, whose, opt_in, other)| Fact {
+    let new = (option::of(select(Nature::ALL)), any::<bool>(), any::<bool>(), select(vec![0, 1, 2, 3]));
+    (what, about, collected, whose, opt_in, other, new).prop_map(
+        |(what, about, collected, whose, opt_in, other, new)| Fact {
             recorded_at: what.2.unwrap_or(what.1),
             channels: about.0,
             category: about.1,
@@ -77,6 +80,10 @@ pub fn anything() -> impl Strategy<Value = Fact> {
             refusal_notice: other.3,
             relevant_to_role: other.4,
             machine: other.5,
+            nature: new.0,
+            compliant: new.1,
+            referred: new.2,
+            to: new.3,
             ..Fact::new(what.0, what.1, what.3)
         },
     )
@@ -85,32 +92,65 @@ pub fn anything() -> impl Strategy<Value = Fact> {
 /// A fact as a careful sender collects it, so that random contacts are not all refused.
 pub fn helpful() -> impl Strategy<Value = Fact> {
     use EventKind::*;
-    let kind = select(vec![Purchase, ContractStart, QuoteRequest, Donation, OptIn, OptIn, Click, Login]);
-    (kind, instant(), select(vec![0, 10, 11]), expiry()).prop_map(|(kind, at, category, expires)| Fact {
-        channels: EnumSet::all(),
-        category: if kind == OptIn { 0 } else { category },
-        opt_out_offered: Tri::Yes,
-        method: Some(Method::Active),
-        expires,
-        ..Fact::new(kind, at, 1)
+    let customer = [Purchase, ContractStart, QuoteRequest, Enquiry, Donation, MembershipStart, OptIn, OptIn];
+    let other = [Click, Login, InboundContact, Referral, AddressPublished, AddressDisclosed];
+    let kind = select([customer.as_slice(), &other].concat());
+    let told = prop_oneof![Just(EnumSet::all()), Just(Purpose::Marketing | Purpose::Newsletter)];
+    let method = select(vec![Method::Active, Method::Active, Method::WrittenSigned]);
+    let what = (kind, instant(), select(vec![0, 10, 11]), expiry(), told, method);
+    // Now and then from the predecessor in business.
+    (what, select(vec![1, 1, 1, 2])).prop_map(|((kind, at, category, expires, purposes, method), sender)| {
+        Fact {
+            channels: EnumSet::all(),
+            category: if kind == OptIn { 0 } else { category },
+            opt_out_offered: Tri::Yes,
+            refusal_notice: Tri::No,
+            relevant_to_role: Tri::Yes,
+            referred: true,
+            method: Some(method),
+            purposes,
+            expires,
+            ..Fact::new(kind, at, sender)
+        }
     })
 }
 
+/// What the sender itself did: its messages, and the business it took over.
+pub fn deeds() -> impl Strategy<Value = Fact> {
+    let sent = (instant(), channels(), prop::bool::weighted(0.8)).prop_map(|(at, channels, compliant)| {
+        Fact { channels, compliant, nature: Some(Nature::Marketing), ..Fact::new(EventKind::Sent, at, 1) }
+    });
+    let taken_over =
+        instant().prop_map(|at| Fact { to: 1, ..Fact::new(EventKind::BusinessTransferred, at, 2) });
+    prop_oneof![2 => sent, 1 => taken_over]
+}
+
 pub fn fact() -> impl Strategy<Value = Fact> {
-    prop_oneof![anything(), helpful()]
+    prop_oneof![4 => anything(), 4 => helpful(), 1 => deeds()]
+}
+
+/// Country, region and zone: every country and region that a pack names, and some oddities.
+fn places() -> Vec<(String, String, String)> {
+    let mut all: Vec<[&str; 3]> = vec![
+        ["GB", "SCT", "Europe/London"],
+        ["FR", "974", "Indian/Reunion"],
+        ["FR", "", "America/Martinique"],
+        ["FR", "", "No/Such_Zone"],
+        ["ZZ", "", ""],
+        ["XX", "", "Asia/Tokyo"],
+    ];
+    for pack in builtin() {
+        all.extend(pack.countries.iter().map(|c| [c.code.as_str(), "", ""]));
+        let regions = pack.rules.iter().flat_map(|r| r.when.regions.iter().chain(&r.when.except_regions));
+        let regions: BTreeSet<&str> = regions.map(String::as_str).filter(|r| *r != REGION_UNKNOWN).collect();
+        let first = pack.countries.first().map_or("ZZ", |c| c.code.as_str());
+        all.extend(regions.into_iter().map(|r| [first, r, ""]));
+    }
+    all.into_iter().map(|place| place.map(str::to_owned).into()).collect()
 }
 
 pub fn profile() -> impl Strategy<Value = Profile> {
-    let place = select(vec![
-        ("GB", "", ""),
-        ("GB", "SCT", "Europe/London"),
-        ("FR", "", ""),
-        ("FR", "974", "Indian/Reunion"),
-        ("FR", "", "America/Martinique"),
-        ("ZZ", "", ""),
-        ("JP", "", "Asia/Tokyo"),
-        ("FR", "", "No/Such_Zone"),
-    ]);
+    let place = select(places());
     let who = (select(Subscriber::ALL), select(AddressKind::ALL), select(Line::ALL));
     let address = || {
         (select(vec![0, 7, 7, u32::MAX]), option::weighted(0.3, instant()))
@@ -120,8 +160,8 @@ pub fn profile() -> impl Strategy<Value = Profile> {
         |(as_of, (country, region, zone), (subscriber, address_kind, line), addresses)| Profile {
             as_of,
             country: [country.as_bytes()[0], country.as_bytes()[1]],
-            region: region.to_owned(),
-            zone: zone.to_owned(),
+            region,
+            zone,
             subscriber,
             address_kind,
             line,
