@@ -173,7 +173,13 @@ fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
         };
     }
     if regime.profession_related && !case.question.message.form.profession_related {
-        return miss(Reason::RelevanceUnproven, 30, origin.known.or(origin.bought));
+        let support = origin.known.or(origin.bought);
+        return Ok(Outcome::Misses(Miss {
+            reason: Reason::RelevanceUnproven,
+            progress: 30,
+            support,
+            switch: None,
+        }));
     }
     if regime.informed && origin.informed.is_none() {
         return miss(Reason::RelationshipNoOptOutOffered, 40, origin.known);
