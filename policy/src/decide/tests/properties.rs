@@ -146,7 +146,8 @@ proptest! {
         let question = ask.question();
         if let Ok(allowed) = decide(&State::of_profile(individual).encode(), &question, None) {
             let pack = allowed.rule.id.split('.').next();
-            let silence = pack.is_some_and(|p| OPT_OUT_LAWS.contains(&p)) || allowed.basis == Basis::NotRegulated;
+            let free = matches!(allowed.basis, Basis::NotRegulated | Basis::Exempt);
+            let silence = free || pack.is_some_and(|p| OPT_OUT_LAWS.contains(&p));
             let opt_out = silence && matches!(allowed.rule.then, Requirement::Regime(_));
             prop_assert!(opt_out || matches!(allowed.rule.then, Requirement::Service(_)), "{}", allowed.rule.id);
         }
