@@ -112,14 +112,25 @@ BEGIN
         policy_decision_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         switch text NOT NULL,
         permissive boolean NOT NULL,
-        decided_by text NOT NULL CHECK (decided_by <> ''),
+        decided_by text NOT NULL CHECK (btrim(decided_by) <> ''),
         decided_on date NOT NULL DEFAULT current_date,
-        reason text NOT NULL CHECK (reason <> ''),
-        document text NOT NULL DEFAULT '',
+        reason text NOT NULL CHECK (btrim(reason) <> ''),
+        document text NOT NULL CHECK (btrim(document) <> ''),
         revoked_at timestamptz
     );
     CREATE UNIQUE INDEX IF NOT EXISTS policy_decision_in_force ON consent_data.policy_decision (switch) WHERE revoked_at IS NULL;
     COMMENT ON TABLE consent_data.policy_decision IS 'The operator''s decisions on contested points of law: who, when, why, and the document. Shown in every answer that rests on one.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.policy_override (
+        name text PRIMARY KEY CHECK (name <> ''),
+        document jsonb NOT NULL,
+        enabled boolean NOT NULL DEFAULT true,
+        made_by text NOT NULL DEFAULT session_user CHECK (made_by <> ''),
+        made_at timestamptz NOT NULL DEFAULT now(),
+        reason text NOT NULL CHECK (btrim(reason) <> ''),
+        reference text
+    );
+    COMMENT ON TABLE consent_data.policy_override IS 'Own rules: documents that tighten a pack ({"extends": ...}) or add a jurisdiction that has none. Checked when written; one that is not valid under a later version denies its pack''s marketing.';
 
     CREATE TABLE IF NOT EXISTS consent_data.key_generation (
         generation integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -313,7 +324,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['setting', 'sender', 'message_kind', 'category', 'category_parent', 'similarity',
-                                'similarity_override', 'policy_decision', 'key_generation'] LOOP
+                                'similarity_override', 'policy_decision', 'policy_override', 'key_generation'] LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER configuration_changed
             AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON consent_data.%I
             FOR EACH STATEMENT EXECUTE FUNCTION consent._configuration_changed()', name);
@@ -321,6 +332,10 @@ BEGIN
     END LOOP;
     CREATE OR REPLACE TRIGGER remember_parent AFTER INSERT OR UPDATE OF parent_id ON consent_data.category
         FOR EACH ROW EXECUTE FUNCTION consent._remember_parent();
+    CREATE OR REPLACE TRIGGER check_decision BEFORE INSERT OR UPDATE ON consent_data.policy_decision
+        FOR EACH ROW EXECUTE FUNCTION consent._check_decision();
+    CREATE OR REPLACE TRIGGER check_document BEFORE INSERT OR UPDATE ON consent_data.policy_override
+        FOR EACH ROW EXECUTE FUNCTION consent._check_override();
     CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category
         FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
     CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON consent_data.event

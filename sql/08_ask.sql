@@ -206,7 +206,7 @@ AS $$
       FROM consent._rules(jurisdiction, at) r
 $$;
 COMMENT ON FUNCTION consent.policy(text, timestamptz)
-    IS 'The rules of a jurisdiction in force at an instant, in words. jurisdiction: a pack''s id or a country''s code (gb, GB); NULL: all. in_force_until: the first day on which the rule no longer holds. contested: the contested points it rests on, and how each stands now. Raises for an unknown jurisdiction.';
+    IS 'The rules of a jurisdiction in force at an instant, in words. jurisdiction: a pack''s id (eu) or a country''s code (AT, for which rules of other countries are left out); NULL: all. in_force_until: the first day on which the rule no longer holds. contested: the contested points it rests on, and how each stands now. Raises for an unknown jurisdiction.';
 
 CREATE FUNCTION consent.opt_out_deadline(country text, requested_at timestamptz, region text DEFAULT NULL) RETURNS date
     LANGUAGE c STABLE PARALLEL SAFE COST 20 AS 'MODULE_PATHNAME', 'opt_out_deadline_wrapper';

@@ -145,6 +145,13 @@ BEGIN
       FROM consent_data.event e JOIN consent_data.sender s USING (sender_id) LEFT JOIN consent_data.category c USING (category_id);
     COMMENT ON VIEW consent.audit_ledger IS 'Privacy officer: everything that was recorded, with names.';
 
+    CREATE OR REPLACE VIEW consent.audit_policy_override AS
+    SELECT o.name, coalesce(o.document->>'extends', o.document->>'id') AS pack, o.document ? 'extends' AS amends, o.enabled,
+           o.made_by, o.made_at, o.reason, o.reference,
+           ARRAY(SELECT f.path || ': ' || f.problem FROM consent.validate_policy(o.document) f) AS faults, o.document
+      FROM consent_data.policy_override o;
+    COMMENT ON VIEW consent.audit_policy_override IS 'Privacy officer: which rules of our own are in force, who made them and why? faults: why one denies all marketing of its pack instead.';
+
     CREATE OR REPLACE VIEW consent.audit_run AS
     SELECT r.run_id, r.step, r.started_at, r.finished_at, r.finished_at - r.started_at AS took, r.outcome, r.figures
       FROM consent_data.run r;

@@ -14,15 +14,15 @@ BEGIN
     GRANT USAGE ON SCHEMA consent_data TO consent_audit, consent_batch, consent_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_audit;
     GRANT SELECT ON consent.audit_permission, consent.audit_expiring, consent.audit_opt_out_trend, consent.audit_evidence_gap,
-        consent.audit_contact_record, consent.audit_retention, consent.audit_similarity, consent.audit_policy, consent.audit_ledger,
-        consent.audit_run, consent.audit_data_quality TO consent_audit;
+        consent.audit_contact_record, consent.audit_retention, consent.audit_similarity, consent.audit_policy,
+        consent.audit_policy_override, consent.audit_ledger, consent.audit_run, consent.audit_data_quality TO consent_audit;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;
     GRANT UPDATE (similarity_version, similarity_threshold, yes_rate) ON consent_data.setting TO consent_batch;
     GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
-        consent_data.similarity_override, consent_data.policy_decision, consent_data.setting, consent_data.audit_question TO consent_admin;
-    GRANT DELETE ON consent_data.similarity_override, consent_data.message_kind, consent_data.audit_question TO consent_admin;
+        consent_data.similarity_override, consent_data.policy_decision, consent_data.policy_override, consent_data.setting, consent_data.audit_question TO consent_admin;
+    GRANT DELETE ON consent_data.similarity_override, consent_data.policy_override, consent_data.message_kind, consent_data.audit_question TO consent_admin;
     GRANT UPDATE (sent_at) ON consent_data.outbox TO consent_record;
     GRANT SELECT ON consent_data.outbox TO consent_record;
     GRANT USAGE ON SCHEMA consent_data TO consent_record;
@@ -65,6 +65,8 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     consent.state_json(consent.state), consent._overflows(consent.state), consent._codes(text)
     TO consent_audit, consent_batch;
+
+GRANT EXECUTE ON FUNCTION consent.validate_policy(jsonb) TO consent_audit;
 
 GRANT EXECUTE ON FUNCTION
     consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),

@@ -7,9 +7,10 @@ use crate::{key, pg};
 use pg_consent_policy::address;
 use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::{CategoryId, SenderId};
-use pg_consent_policy::pack::{self, Pack};
+use pg_consent_policy::pack::{self, Pack, overlay};
 use pg_consent_policy::question::{Form, Message, PolicyDecision, Question, Sender, Target};
 use pg_consent_policy::time::Instant;
+use pgrx::JsonB;
 use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -58,6 +59,9 @@ pub struct Config {
     /// Parents now and ever.
     parents: HashMap<CategoryId, Vec<CategoryId>>,
     decisions: Vec<PolicyDecision>,
+    /// The compiled-in packs with the own rules.
+    packs: Rc<Vec<Pack>>,
+    policy_version: String,
     marketing_off: bool,
     /// For the planner.
     pub yes_rate: f64,
@@ -126,6 +130,8 @@ impl Config {
             sectors: HashMap::new(),
             parents: HashMap::new(),
             decisions: Vec::new(),
+            packs: Rc::default(),
+            policy_version: pack::POLICY_VERSION.to_owned(),
             marketing_off: true,
             yes_rate: USUAL_YES_RATE,
             similarity_version: 0,
@@ -196,6 +202,12 @@ impl Config {
                 });
             },
         )?;
+        let mut own_rules = Vec::new();
+        pg::rows(
+            "SELECT name::text, document::text FROM consent_data.policy_override WHERE enabled ORDER BY name",
+            |r| own_rules.extend(read_override(r)),
+        )?;
+        config.apply(&own_rules);
         let mut fingerprints: Vec<Vec<u8>> = Vec::new();
         pg::rows("SELECT fingerprint FROM consent_data.key_generation ORDER BY generation", |r| {
             fingerprints.extend(r.get::<Vec<u8>>(1));
@@ -207,6 +219,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Own rules that are not valid under this version are named in the server's log, and close their pack.
+    fn apply(&mut self, own_rules: &[(String, serde_json::Value)]) {
+        let applied = overlay::apply(pack::builtin(), own_rules);
+        for refused in &applied.refused {
+            let faults: Vec<String> = refused.faults.iter().map(ToString::to_string).collect();
+            log!(
+                "own rules `{}` are not valid, marketing is denied where they apply: {}",
+                refused.name,
+                faults.join("; ")
+            );
+        }
+        if !own_rules.is_empty() {
+            self.policy_version.push_str("+own");
+        }
+        self.packs = Rc::new(applied.packs);
+    }
+
     /// The key under which the data's addresses were hashed.
     pub fn key(&self) -> Result<&[u8], Error> {
         self.key.as_deref().ok_or(Error::Key("missing or another one"))
@@ -214,7 +243,7 @@ impl Config {
 
     /// The rules that decide.
     pub fn packs(&self) -> &[Pack] {
-        pack::builtin()
+        &self.packs
     }
 
     /// The operator's decisions on contested points, as they stand.
@@ -294,6 +323,7 @@ impl Config {
             self.packs(),
             self.decisions.clone(),
         );
+        question.policy_version.clone_from(&self.policy_version);
         question.similarity_version = self.similarity_version;
         question.marketing_blocked = if self.marketing_off {
             Some(Reason::SwitchedOff)
@@ -344,6 +374,29 @@ fn read_kind(r: &pg::Row) -> Option<(String, Kind)> {
         form: serde_json::from_str(&text(4)?).ok()?,
     };
     Some((text(1)?, kind))
+}
+
+fn read_override(r: &pg::Row) -> Option<(String, serde_json::Value)> {
+    // PostgreSQL takes numbers that are none here; what can't be read is no document, which denies.
+    let document = serde_json::from_str(&r.get::<String>(2)?).unwrap_or_default();
+    Some((r.get::<String>(1)?, document))
+}
+
+/// The faults of a document beside others, as an array of objects with `path` and `problem`.
+#[pg_extern(sql = false)]
+fn _override_faults(document: Option<JsonB>, others: Option<JsonB>) -> JsonB {
+    let document = document.map(|d| d.0).unwrap_or_default();
+    let others = others.and_then(|o| o.0.as_array().cloned()).unwrap_or_default();
+    let mut faults = overlay::validate(&document, pack::builtin());
+    faults.extend(overlay::clashes(&document, &others));
+    JsonB(serde_json::json!(faults))
+}
+
+/// The contested points that a decision can be recorded on.
+#[pg_extern(sql = false)]
+fn _switches() -> crate::error::Result<Vec<String>> {
+    let config = current()?;
+    Ok(config.packs.iter().flat_map(|p| p.switches.iter().map(|s| s.id.clone())).collect())
 }
 
 /// Statement trigger on every configuration table.

@@ -11,16 +11,18 @@ use pgrx::prelude::*;
 #[pg_extern(sql = false)]
 fn _policy(jurisdiction: Option<&str>, at: Option<i64>) -> Result<JsonB> {
     let config = config::current()?;
+    let jurisdiction = jurisdiction.map(str::trim);
     let at = config::instant(at.unwrap_or_else(pg::statement_timestamp));
     let packs = config.packs();
-    let wanted = packs.iter().filter(|p| jurisdiction.is_none_or(|j| p.is_of(j.trim()))).collect::<Vec<_>>();
+    let wanted = packs.iter().filter(|p| jurisdiction.is_none_or(|j| p.is_of(j))).collect::<Vec<_>>();
     if let (true, Some(name)) = (wanted.is_empty(), jurisdiction) {
         let mut known: Vec<&str> = packs.iter().map(|p| p.id.as_str()).collect();
         known.sort_unstable();
         let fallback = packs.iter().find(|p| p.fallback).map(|p| p.id.clone());
         return Err(Error::Jurisdiction { name: name.to_owned(), known: known.join(", "), fallback }.into());
     }
-    let rules: Vec<_> = wanted.iter().flat_map(|p| p.in_force(at, config.decisions())).collect();
+    let rules: Vec<_> =
+        wanted.iter().flat_map(|p| p.in_force(jurisdiction, at, config.decisions())).collect();
     Ok(JsonB(serde_json::to_value(rules).map_err(|_| Error::Configuration("rules in words".into()))?))
 }
 

@@ -35,7 +35,8 @@ pub extern "C-unwind" fn _PG_init() {
 extension_sql_file!("../../sql/01_types.sql", name = "types");
 extension_sql_file!("../../sql/02_functions.sql", name = "functions", requires = ["types"]);
 extension_sql_file!("../../sql/03_tables.sql", name = "tables", requires = ["functions"]);
-extension_sql_file!("../../sql/04_roles.sql", name = "roles", requires = ["tables"]);
+extension_sql_file!("../../sql/03b_own_rules.sql", name = "own_rules", requires = ["tables"]);
+extension_sql_file!("../../sql/04_roles.sql", name = "roles", requires = ["own_rules"]);
 extension_sql_file!("../../sql/05_record.sql", name = "record", requires = ["roles"]);
 extension_sql_file!("../../sql/06_bind.sql", name = "bind", requires = ["record"]);
 extension_sql_file!("../../sql/07_fold.sql", name = "fold", requires = ["bind"]);
@@ -49,6 +50,7 @@ const _: &[&str] = &[
     include_str!("../../sql/01_types.sql"),
     include_str!("../../sql/02_functions.sql"),
     include_str!("../../sql/03_tables.sql"),
+    include_str!("../../sql/03b_own_rules.sql"),
     include_str!("../../sql/04_roles.sql"),
     include_str!("../../sql/05_record.sql"),
     include_str!("../../sql/06_bind.sql"),

@@ -109,6 +109,9 @@ pub struct Jurisdiction {
     /// The nature after looking at the content: a service message that advertises is mixed.
     pub nature: Nature,
     pub rules: Vec<Rule>,
+    /// Service rules and permissions that would apply if the point they hang on were decided permissively. They allow
+    /// nothing; a no says that it rests on that point.
+    pub withheld: Vec<Rule>,
     /// Contested points: the switch and whether it is decided permissively.
     pub switches: Vec<(String, bool)>,
     /// What counts as a relationship for whatever message, and on which channels: tells a customer who can't be
@@ -242,8 +245,9 @@ impl Question {
         jurisdiction.countries.get(c).map(|(_, zone)| (jurisdiction, zone.as_str()))
     }
 
+    /// The rules for countries that no jurisdiction names.
     pub fn fallback(&self) -> Option<&Jurisdiction> {
-        self.law.jurisdictions.iter().find(|j| j.fallback)
+        self.law.jurisdictions.iter().find(|j| j.fallback && j.countries.is_empty())
     }
 }
 
@@ -298,10 +302,17 @@ impl Context<'_> {
         let nature = if service && advertises { Nature::Mixed } else { self.message.nature };
         // A rule that ended more than a day ago, in whatever zone, can't matter any more.
         let yesterday = at.to_utc().date_naive() - chrono::Duration::days(1);
-        let applies = |rule: &&Rule| {
-            rule.until.is_none_or(|u| u > yesterday)
-                && self.selects(&rule.when, nature, promotional, &switches)
+        let concerned = pack
+            .rules
+            .iter()
+            .filter(|r| r.until.is_none_or(|u| u > yesterday) && self.selects(&r.when, nature, promotional));
+        let on = |rule: &&Rule| {
+            rule.when.switch.as_ref().is_none_or(|s| switches.iter().any(|(id, on)| id == s && *on))
         };
+        let (rules, off): (Vec<&Rule>, Vec<&Rule>) = concerned.partition(on);
+        // Notes are for readers of the pack; an answer cites the rule.
+        let without_notes = |r: &Rule| Rule { note: String::new(), source: String::new(), ..r.clone() };
+        let permits = |r: &&Rule| matches!(Phase::of(r), Phase::Service | Phase::Permission);
         Jurisdiction {
             id: pack.id.clone(),
             fallback: pack.fallback,
@@ -312,13 +323,8 @@ impl Context<'_> {
                 .collect(),
             holidays: pack.holidays.clone(),
             nature,
-            // Notes are for readers of the pack; an answer cites the rule.
-            rules: pack
-                .rules
-                .iter()
-                .filter(applies)
-                .map(|r| Rule { note: String::new(), source: String::new(), ..r.clone() })
-                .collect(),
+            rules: rules.into_iter().map(without_notes).collect(),
+            withheld: off.into_iter().filter(permits).map(without_notes).collect(),
             switches,
             relationships: Relationships::of(pack, yesterday),
             plan: plan::Plan::default(),
@@ -329,7 +335,7 @@ impl Context<'_> {
         self.message.form.promotional.unwrap_or(self.message.nature.usual_promotion())
     }
 
-    fn selects(&self, w: &When, nature: Nature, promo: Promotional, switches: &[(String, bool)]) -> bool {
+    fn selects(&self, w: &When, nature: Nature, promo: Promotional) -> bool {
         let sector = self.target.sector;
         w.natures.map_or(!nature.is_service(), |n| n.contains(nature))
             && !w.except_natures.contains(nature)
@@ -341,6 +347,5 @@ impl Context<'_> {
             && w.automated.is_none_or(|automated| self.message.form.automated == automated)
             && w.sender.is_none_or(|t| self.sender.has(t))
             && w.sender_lacks.is_none_or(|t| !self.sender.has(t))
-            && w.switch.as_ref().is_none_or(|s| switches.iter().any(|(id, on)| id == s && *on))
     }
 }

@@ -47,7 +47,7 @@ pub struct Assessment<'q> {
 #[error("{0}")]
 pub struct Unassessable(pub Reason);
 
-/// `None` where no rule limits retention, or its clock has not started.
+/// Of several rules the one that ends first; `None` where no rule limits retention, or its clock has not started.
 ///
 /// `question` gives the sender, the rules and the instant; any marketing message will do.
 pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessment<'q>>, Unassessable> {
@@ -61,6 +61,7 @@ pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessm
         Ok(Atom::Hold(h)) => h.held.is_some_and(|held| h.released.is_none_or(|r| r <= held)),
         _ => false,
     });
+    let mut first: Option<Assessment<'q>> = None;
     for rule in case.rules(Phase::Last) {
         let Requirement::Retention(retention) = &rule.then else { continue };
         let Ok(crate::decide::Clock::Since(since, _)) = clock(&case, retention) else { continue };
@@ -75,7 +76,10 @@ pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessm
             t if t >= before(retention.warn_days) => Stage::Warning,
             _ => Stage::Active,
         };
-        return Ok(Some(Assessment { stage, rule, since, ends_at, held }));
+        // The gate obeys all of them: the one that ends first decides.
+        if first.is_none_or(|f| ends_at < f.ends_at) {
+            first = Some(Assessment { stage, rule, since, ends_at, held });
+        }
     }
-    Ok(None)
+    Ok(first)
 }

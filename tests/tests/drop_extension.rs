@@ -15,6 +15,7 @@ const KEPT: &[&str] = &[
     "category_parent",
     "similarity_override",
     "policy_decision",
+    "policy_override",
     "key_generation",
     "binding",
     "contact_state",
@@ -24,8 +25,8 @@ const KEPT: &[&str] = &[
 fn dropping_the_extension_loses_no_event_and_no_configuration() {
     let (_cluster, mut client) = shop::start();
     shop::fill(&mut client, 150, 8);
-    let decision = "INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, reason)
-                    VALUES ('gb.free_account_is_sale', true, 'officer', 'decided'); UPDATE consent_data.setting SET similarity_threshold = 0.6";
+    let decision = "INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, reason, document)
+                    VALUES ('gb.free_account_is_sale', true, 'officer', 'decided', 'memo 1'); UPDATE consent_data.setting SET similarity_threshold = 0.6";
     client.batch_execute(decision).unwrap();
     let at = shop::now(&mut client);
     let before = shop::answers(&mut client, at);

@@ -91,6 +91,11 @@ impl<'s, 'q> Case<'s, 'q> {
         self.jurisdiction.rules.iter().filter(move |r| r.from > today && self.concerned_by(r))
     }
 
+    /// The permissions in force for this contact but for the operator's decision on a contested point.
+    pub fn withheld_rules(&self) -> impl Iterator<Item = &'q Rule> + '_ {
+        self.jurisdiction.withheld.iter().filter(|r| self.in_force(r) && self.concerned_by(r))
+    }
+
     /// The rules of a phase that concern this contact and are in force.
     pub fn rules(&self, phase: Phase) -> impl Iterator<Item = &'q Rule> + '_ {
         let jurisdiction = self.jurisdiction;

@@ -8,6 +8,7 @@ mod case;
 mod consent;
 mod form;
 mod permission;
+mod prohibition;
 mod register;
 mod relationship;
 mod restriction;
@@ -149,11 +150,26 @@ fn decide_at<'q>(
     let outcome = StateView::new(state)
         .map_err(Stop::from)
         .and_then(|view| Case::new(view, question, at, exact))
-        .and_then(|case| judge(&case, log, timing));
+        .and_then(|case| {
+            judge(&case, log, timing).map_err(|stop| if exact { withheld(&case, stop) } else { stop })
+        });
     outcome.map_err(|stop| match stop {
         Stop::Denied(d) => d,
         Stop::Corrupt => Denied::new(Reason::Dirty),
     })
+}
+
+/// A no to what would be a service message if a contested point were decided otherwise, with that point.
+fn withheld<'q>(case: &Case<'_, 'q>, stop: Stop<'q>) -> Stop<'q> {
+    let Stop::Denied(denied @ Denied { switch: None, .. }) = stop else { return stop };
+    let passes = |rule: &&'q Rule| match &rule.then {
+        Requirement::Service(s) => {
+            matches!(service::evaluate(case, rule, s), Ok(Some(_))) && check_form(case).is_ok()
+        }
+        _ => false,
+    };
+    let switch = case.withheld_rules().find(passes).and_then(|rule| rule.when.switch.as_deref());
+    Denied { switch, ..denied }.into()
 }
 
 fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Check<'q, Allowed<'q>> {
@@ -171,21 +187,11 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     if let Some(reason) = case.question.marketing_blocked.filter(|_| !case.nature().is_service()) {
         return Err(Denied::new(reason).into());
     }
-    let mut holds_until = Instant::MAX;
-    for rule in case.rules(Phase::Prohibition) {
-        if let Requirement::Prohibited(p) = &rule.then {
-            if let Some(switch) = rule.contested.as_deref() {
-                if case.switch(switch) {
-                    continue;
-                }
-                return Err(Denied { switch: Some(switch), ..Denied::new(Reason::Contested).by(rule) }.into());
-            }
-            let exempt = if p.except_ongoing_contract { case.ongoing_contract()? } else { None };
-            let contract = exempt.ok_or_else(|| Denied::new(Reason::Prohibited).by(rule))?;
-            holds_until = holds_until.min(contract.runs_until(case.at));
-        }
+    let prohibition = prohibition::check(case)?;
+    let mut holds_until = prohibition.until.min(restriction::check(case)?);
+    if let Some(denied) = prohibition.contested {
+        return Err(denied.into());
     }
-    holds_until = holds_until.min(restriction::check(case)?);
     for rule in case.rules(Phase::Register) {
         if let Requirement::Register(r) = &rule.then {
             holds_until = holds_until.min(register::check(case, rule, r)?);
@@ -204,6 +210,7 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     }
     check_form(case)?;
     allowed.holds_until = allowed.holds_until.min(holds_until);
+    allowed.switch = allowed.switch.or(prohibition.fallen);
     Ok(allowed)
 }
 

@@ -43,13 +43,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
     let mut nearest = Miss::NOTHING;
     let mut missed_rule = None;
     for rule in case.rules(Phase::Permission) {
-        let (basis, outcome) = match &rule.then {
-            Requirement::Consent(c) => (Basis::Consent, consent::evaluate(case, c)?),
-            Requirement::Relationship(r) => (r.basis, relationship::evaluate(case, rule, r)?),
-            Requirement::Regime(r) => (r.basis, regime(case, r)?),
-            Requirement::OngoingContract(o) => (o.basis, ongoing_contract(case, o)?),
-            _ => continue,
-        };
+        let Some((basis, outcome)) = evaluate(case, rule)? else { continue };
         match contested(case, rule, outcome) {
             Outcome::Holds { until, support, switch } => {
                 if best.is_none_or(|b| until > b.holds_until) {
@@ -81,6 +75,13 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
     }
     if best.is_none() && case.exact {
         nearest = nearest.nearer(unreachable_customer(case)?);
+        for rule in case.withheld_rules() {
+            if nearest.switch.is_none()
+                && let Some((_, Outcome::Holds { .. })) = evaluate(case, rule)?
+            {
+                nearest.switch = rule.when.switch.as_deref();
+            }
+        }
     }
     best.ok_or_else(|| {
         let nearest = Miss { reason: of_content(case, nearest.reason), ..nearest };
@@ -88,6 +89,17 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
             Denied { support: nearest.support, switch: nearest.switch, ..Denied::new(nearest.reason) };
         missed_rule.map_or(denied, |rule| denied.by(rule)).into()
     })
+}
+
+/// `None` for a rule that is no permission.
+fn evaluate<'q>(case: &Case<'_, 'q>, rule: &'q Rule) -> Check<'q, Option<(Basis, Outcome<'q>)>> {
+    Ok(Some(match &rule.then {
+        Requirement::Consent(c) => (Basis::Consent, consent::evaluate(case, c)?),
+        Requirement::Relationship(r) => (r.basis, relationship::evaluate(case, rule, r)?),
+        Requirement::Regime(r) => (r.basis, regime(case, r)?),
+        Requirement::OngoingContract(o) => (o.basis, ongoing_contract(case, o)?),
+        _ => return Ok(None),
+    }))
 }
 
 /// A permission of which all holds but the law's own certainty.
@@ -161,7 +173,13 @@ fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
         };
     }
     if regime.profession_related && !case.question.message.form.profession_related {
-        return miss(Reason::RelevanceUnproven, 30, origin.known.or(origin.bought));
+        let support = origin.known.or(origin.bought);
+        return Ok(Outcome::Misses(Miss {
+            reason: Reason::RelevanceUnproven,
+            progress: 30,
+            support,
+            switch: None,
+        }));
     }
     if regime.informed && origin.informed.is_none() {
         return miss(Reason::RelationshipNoOptOutOffered, 40, origin.known);

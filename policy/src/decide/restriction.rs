@@ -6,7 +6,7 @@ use super::{Check, Denied, consent};
 use crate::codes::*;
 use crate::pack::Requirement;
 use crate::question::Phase;
-use crate::state::{Atom, Restriction, RestrictionKind};
+use crate::state::{Atom, OptIn, Restriction, RestrictionKind};
 use crate::time::{Instant, start_of_day};
 
 /// Until when no refusal forbids: for ever, or as long as the opt-ins hold that lift them.
@@ -72,8 +72,11 @@ fn reason(r: &Restriction) -> Reason {
     }
 }
 
-/// Whether the person refused something of this sender on this channel no more than so many minutes ago.
-pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q, bool> {
+/// Whether the person refused something of this sender on this channel no more than so many minutes ago, and when
+/// these are over.
+pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q, Option<Instant>> {
+    let span = i64::from(minutes) * 60_000;
+    let mut until = None;
     for atom in case.view.restrictions() {
         if let Atom::Restriction(r) = atom?
             && r.sender == case.sender()
@@ -81,12 +84,12 @@ pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q,
             && r.other_contact == 0
         {
             let age = case.at.0 - r.lifted_after.0;
-            if (0..=i64::from(minutes) * 60_000).contains(&age) {
-                return Ok(true);
+            if (0..=span).contains(&age) {
+                until = until.max(Some(Instant(r.lifted_after.0 + span + 1)));
             }
         }
     }
-    Ok(false)
+    Ok(until)
 }
 
 /// Whether the person ever refused anything of this sender, lifted or not.
@@ -99,6 +102,11 @@ pub(super) fn ever_refused<'q>(case: &Case<'_, 'q>) -> Check<'q, bool> {
         }
     }
     Ok(false)
+}
+
+/// By another company, which named the sender.
+fn collected_for_us(o: &OptIn) -> bool {
+    o.method == Method::ThirdParty && o.names_sender
 }
 
 /// The last erasure request, if nothing came from the person since: then the data must not be used at all.
@@ -116,7 +124,11 @@ pub(super) fn erased<'q>(case: &Case<'_, 'q>) -> Check<'q, Option<Restriction>> 
     for atom in case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity()) {
         let (sender, at) = match atom? {
             Atom::Relation(r) if r.from_person && !r.kind.is_delivered_by_others() => (r.sender, r.at),
-            Atom::OptIn(o) if o.from_person && o.other_contact == 0 => (o.sender, o.at),
+            // Whatever can lift the erasure for marketing lifts it for service messages too.
+            Atom::OptIn(o) if o.other_contact == 0 && (o.from_person || collected_for_us(&o)) => {
+                (o.sender, o.at)
+            }
+            Atom::Confirmation(c) => (c.sender, c.at),
             Atom::Action(a) => (a.sender, a.at),
             _ => continue,
         };

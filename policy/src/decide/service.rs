@@ -17,10 +17,10 @@ pub(super) fn evaluate<'q>(
     if service.never_refused && restriction::ever_refused(case)? {
         return Ok(None);
     }
-    if let Some(minutes) = service.minutes_after_refusal
-        && !restriction::refused_within(case, minutes)?
-    {
-        return Ok(None);
+    let mut holds_until = Instant::MAX;
+    if let Some(minutes) = service.minutes_after_refusal {
+        let Some(end) = restriction::refused_within(case, minutes)? else { return Ok(None) };
+        holds_until = end;
     }
     if !service.after_erasure
         && let Some(erasure) = restriction::erased(case)?
@@ -31,7 +31,7 @@ pub(super) fn evaluate<'q>(
         basis: service.basis,
         rule,
         support: None,
-        holds_until: Instant::MAX,
+        holds_until,
         switch: rule.when.switch.as_deref(),
     }))
 }

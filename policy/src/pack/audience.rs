@@ -33,6 +33,10 @@ impl Audience {
     pub fn contains(self, subscriber: Subscriber, kind: AddressKind) -> bool {
         self.0 & bit(subscriber, kind) != 0
     }
+
+    pub fn is_subset(self, other: Audience) -> bool {
+        self.0 & !other.0 == 0
+    }
 }
 
 /// Everybody.

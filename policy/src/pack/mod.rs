@@ -4,6 +4,7 @@
 
 mod audience;
 mod describe;
+pub mod overlay;
 mod requirement;
 mod validate;
 
@@ -216,7 +217,8 @@ pub fn builtin() -> &'static [Pack] {
 pub fn preface(id: &str) -> Option<String> {
     let own = format!("id = \"{id}\"");
     let source = SOURCES.iter().find(|s| s.lines().any(|line| line == own))?;
-    let comment: Vec<&str> = source.lines().map_while(|l| l.strip_prefix('#')).map(str::trim).collect();
+    let comment: Vec<&str> =
+        source.lines().map_while(|l| l.strip_prefix('#')).map(str::trim).filter(|l| !l.is_empty()).collect();
     Some(comment.join(" "))
 }
 

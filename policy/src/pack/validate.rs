@@ -18,6 +18,19 @@ impl std::fmt::Display for Fault {
 impl Pack {
     /// What [`Pack::parse`] would refuse the pack for.
     pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = self.head_faults();
+        for (i, rule) in self.rules.iter().enumerate() {
+            let at = |(field, problem)| Fault { path: format!("rules[{i}].{field}"), problem };
+            if self.rules[..i].iter().any(|r| r.id == rule.id) {
+                faults.push(at(("id".into(), "expected an id that no other rule has".into())));
+            }
+            faults.extend(self.rule_faults(rule).into_iter().map(at));
+        }
+        faults
+    }
+
+    /// What is wrong with the pack apart from its rules.
+    pub(super) fn head_faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut fault =
             |path: String, problem: &str| faults.push(Fault { path, problem: problem.to_owned() });
@@ -35,43 +48,39 @@ impl Pack {
                 fault(format!("countries[{i}].zone"), "expected an IANA time zone");
             }
         }
+        faults
+    }
+
+    /// What is wrong with a rule as one of this pack's: the field and what was expected.
+    pub(super) fn rule_faults(&self, rule: &Rule) -> Vec<(String, String)> {
         let known = |switch: &str| self.switches.iter().any(|s| s.id == switch);
-        for (i, rule) in self.rules.iter().enumerate() {
-            let at = |field: &str| format!("rules[{i}].{field}");
-            let version = rule.id.strip_prefix(&format!("{}.", self.id)).and_then(|r| r.split_once('/'));
-            if version.is_none_or(|(name, v)| name.is_empty() || v.parse::<u32>().is_err()) {
-                fault(at("id"), "expected <pack>.<rule>/<version>");
+        let mut faults = Vec::new();
+        let mut fault = |wrong: bool, field: &str, problem: &str| {
+            if wrong {
+                faults.push((field.to_owned(), problem.to_owned()));
             }
-            if self.rules[..i].iter().any(|r| r.id == rule.id) {
-                fault(at("id"), "expected an id that no other rule has");
-            }
-            if rule.until.is_some_and(|u| u <= rule.from) {
-                fault(at("until"), "expected a day after `from`");
-            }
-            if rule.citation.is_empty() {
-                fault(at("citation"), "expected the provision the rule rests on");
-            }
-            if rule.when.switch.as_deref().is_some_and(|s| !known(s)) {
-                fault(at("when.switch"), "expected one of the pack's switches");
-            }
-            if rule.contested.as_deref().is_some_and(|s| !known(s)) {
-                fault(at("contested"), "expected one of the pack's switches");
-            }
-            let own = |code: &String| self.countries.iter().any(|c| c.code == *code);
-            if !rule.when.countries.iter().chain(&rule.when.except_countries).all(own) {
-                fault(at("when.countries"), "expected countries of the pack");
-            }
-            let region = |r: &String| {
-                r == REGION_UNKNOWN
-                    || (1..=3).contains(&r.len())
-                        && r.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-            };
-            if !rule.when.regions.iter().chain(&rule.when.except_regions).all(region) {
-                fault(at("when.regions"), "expected parts of ISO 3166-2 after the hyphen, or `unknown`");
-            }
-            for (field, problem) in requirement_faults(&rule.then, &known) {
-                fault(at(&format!("then.{field}")), problem);
-            }
+        };
+        let version = rule.id.strip_prefix(&format!("{}.", self.id)).and_then(|r| r.split_once('/'));
+        let malformed = version.is_none_or(|(name, v)| name.is_empty() || v.parse::<u32>().is_err());
+        fault(malformed, "id", "expected <pack>.<rule>/<version>");
+        fault(rule.until.is_some_and(|u| u <= rule.from), "until", "expected a day after `from`");
+        fault(rule.citation.is_empty(), "citation", "expected the provision the rule rests on");
+        let unknown = |switch: &Option<String>| switch.as_deref().is_some_and(|s| !known(s));
+        fault(unknown(&rule.when.switch), "when.switch", "expected one of the pack's switches");
+        fault(unknown(&rule.contested), "contested", "expected one of the pack's switches");
+        let own = |code: &String| self.countries.iter().any(|c| c.code == *code);
+        let countries = rule.when.countries.iter().chain(&rule.when.except_countries);
+        fault(!{ countries }.all(own), "when.countries", "expected countries of the pack");
+        let region = |r: &String| {
+            r == REGION_UNKNOWN
+                || (1..=3).contains(&r.len())
+                    && r.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        };
+        let regions = rule.when.regions.iter().chain(&rule.when.except_regions);
+        let problem = "expected parts of ISO 3166-2 after the hyphen, or `unknown`";
+        fault(!{ regions }.all(region), "when.regions", problem);
+        for (field, problem) in requirement_faults(&rule.then, &known) {
+            faults.push((format!("then.{field}"), problem.to_owned()));
         }
         faults
     }

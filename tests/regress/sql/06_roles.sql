@@ -44,7 +44,7 @@ INSERT INTO test.command (command, expected) VALUES
     ($$DELETE FROM consent_data.category$$, ''),
     ($$INSERT INTO consent_data.sender (name) VALUES ('cousin')$$, 'M'),
     ($$UPDATE consent_data.message_kind SET nature = 'transactional' WHERE name = 'newsletter'$$, 'M'),
-    ($$INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, reason) VALUES ('gb.free_account_is_sale', true, 'me', 'so')$$, 'M'),
+    ($$INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, reason, document) VALUES ('gb.free_account_is_sale', true, 'me', 'so', 'memo 1')$$, 'M'),
     ($$UPDATE consent_data.setting SET marketing_off = true$$, 'M'),
     ($$UPDATE consent_data.setting SET similarity_version = 1$$, 'BM'),
     ($$INSERT INTO consent_data.run (step) VALUES ('refold')$$, 'BM'),

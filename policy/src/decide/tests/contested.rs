@@ -62,3 +62,51 @@ fn an_answer_that_does_not_rest_on_a_contested_point_does_not_cite_it() {
     let yes = customer.explain(&marketing());
     assert_eq!((yes.basis, yes.contested_point), (Some(Basis::SoftOptIn), None));
 }
+
+#[test]
+fn a_no_that_a_permissive_decision_would_turn_shows_the_strict_one() {
+    let switch = "fr.opt_in_invitation_in_service_mail";
+    let invitation = ask(Nature::OptInInvitation);
+    let yes = Contact::fr().explain(&invitation);
+    assert_eq!((yes.allowed, yes.contested_point.as_deref()), (true, Some(switch)));
+    let no = Contact::fr().explain(&invitation.clone().decided(switch, false));
+    assert_eq!(no.reason, Some(Reason::NoBasis));
+    assert!(!no.policy_decision.unwrap().permissive);
+    // Who refused gets none, whatever was decided.
+    let refused = Contact::fr().fact(opt_out("2026-01-01")).explain(&invitation.decided(switch, false));
+    assert_eq!((refused.allowed, refused.contested_point), (false, None));
+}
+
+#[test]
+fn a_yes_past_a_contested_prohibition_shows_the_decision() {
+    let pack = Pack::parse(
+        r#"
+        id = "qq"
+        title = "Nowhere"
+        authority = "none"
+        mixed_from = "substantial"
+        countries = [{ code = "QQ", zone = "Etc/UTC" }]
+        switches = [{ id = "qq.ban", default = false, argument = "none", citation = "Act 1" }]
+        [[rules]]
+        id = "qq.ban/1"
+        from = "2020-01-01"
+        then = { prohibited = {} }
+        contested = "qq.ban"
+        citation = "Act 1"
+        confidence = "low"
+        [[rules]]
+        id = "qq.regime/1"
+        from = "2020-01-01"
+        then = { regime = { basis = "legitimate_interest" } }
+        citation = "Act 2"
+        confidence = "low"
+    "#,
+    )
+    .unwrap();
+    let answer = |ask: Ask| {
+        explain(Some(&Contact::of("QQ").bytes()), &ask.question_under(std::slice::from_ref(&pack)), None)
+    };
+    assert_eq!(answer(marketing()).reason, Some(Reason::Contested));
+    let yes = answer(marketing().decided("qq.ban", true));
+    assert!(yes.allowed && yes.policy_decision.unwrap().permissive);
+}

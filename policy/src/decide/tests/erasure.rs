@@ -77,3 +77,23 @@ fn a_sign_up_after_erasure_gets_its_confirmation_mail() {
         assert_eq!(back.answer(&ask(Nature::OptInConfirmation)), Ok(Basis::Solicited));
     }
 }
+
+#[test]
+fn what_lifts_an_erasure_for_marketing_lifts_it_for_service_messages() {
+    use EventKind::*;
+    for contact in everywhere() {
+        let asked = contact.fact(Fact { pending: true, ..opt_in("2026-01-06") }).fact(erasure("2026-03-01"));
+        assert_eq!(asked.answer(&ask(Nature::Transactional)), Err(Reason::Erased));
+        let confirmed = Fact { channels: EnumSet::all(), ..fact(OptInConfirmed, "2026-03-02") };
+        let back = asked.clone().fact(confirmed);
+        assert_eq!(back.answer(&marketing()), Ok(Basis::Consent));
+        assert_eq!(back.answer(&ask(Nature::Transactional)), Ok(Basis::Contract));
+        let by_partner =
+            Fact { method: Some(Method::ThirdParty), from_person: false, ..opt_in("2026-03-02") };
+        let unnamed = asked.clone().fact(by_partner.clone());
+        assert_eq!(unnamed.answer(&ask(Nature::Transactional)), Err(Reason::Erased));
+        let named = asked.fact(Fact { names_sender: true, ..by_partner });
+        assert_eq!(named.answer(&marketing()), Ok(Basis::Consent));
+        assert_eq!(named.answer(&ask(Nature::Transactional)), Ok(Basis::Contract));
+    }
+}

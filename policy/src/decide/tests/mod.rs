@@ -12,8 +12,10 @@ mod gb;
 mod limits;
 mod messages;
 mod opt_out;
+mod own_rules;
 mod properties;
 mod random;
+mod random_rules;
 mod soft_opt_in;
 mod time;
 
@@ -21,7 +23,7 @@ use super::{ContactLog, allows, decide, valid_until};
 use crate::codes::*;
 use crate::explain::{Explanation, explain};
 use crate::fact::{CategoryId, Expiry, Fact, SenderId};
-use crate::pack::builtin;
+use crate::pack::{Pack, builtin};
 use crate::profile::Profile;
 use crate::question::{Form, Message, PolicyDecision, Question, Sender, Target};
 use crate::state::State;
@@ -251,8 +253,12 @@ impl Ask {
     }
 
     fn question(&self) -> Question {
+        self.question_under(builtin())
+    }
+
+    fn question_under(&self, packs: &[Pack]) -> Question {
         let ask = self.clone();
-        let question = Question::new(ask.at, ask.sender, ask.message, ask.target, builtin(), ask.decisions);
+        let question = Question::new(ask.at, ask.sender, ask.message, ask.target, packs, ask.decisions);
         Question { marketing_blocked: self.blocked, ..question }
     }
 }

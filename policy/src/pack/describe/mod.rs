@@ -169,6 +169,11 @@ fn scope(when: &When) -> (String, String, String, Option<&String>) {
     if !except_regions.is_empty() {
         recipients.push(places(except_regions, "not "));
     }
+    // What follows several groups is about each of them.
+    let several = recipients[0].contains(';') && recipients.len() > 1;
+    if several {
+        recipients[1].insert_str(0, "all of them ");
+    }
     (messages.join(", "), ways.join(", "), recipients.join(", "), switch.as_ref())
 }
 

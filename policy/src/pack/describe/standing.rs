@@ -2,7 +2,7 @@
 
 use super::Description;
 use crate::codes::Confidence;
-use crate::pack::{Pack, Rule, Switch};
+use crate::pack::{Country, Pack, Rule, Switch, When};
 use crate::question::PolicyDecision;
 use crate::time::Instant;
 use chrono::NaiveDate;
@@ -62,21 +62,37 @@ fn stated(text: &str) -> Option<&str> {
 }
 
 impl Pack {
-    /// Where days begin and end for those whose own zone is not known.
-    pub fn principal_zone(&self) -> Tz {
-        self.countries.first().and_then(|c| c.zone.parse().ok()).unwrap_or(Tz::UTC)
+    fn country(&self, code: &str) -> Option<&Country> {
+        self.countries.iter().find(|c| c.code.eq_ignore_ascii_case(code))
     }
 
     /// Whether this is the pack of a jurisdiction, named by the pack's id or a country's code in either case.
     pub fn is_of(&self, jurisdiction: &str) -> bool {
-        self.id.eq_ignore_ascii_case(jurisdiction)
-            || self.countries.iter().any(|c| c.code.eq_ignore_ascii_case(jurisdiction))
+        self.id.eq_ignore_ascii_case(jurisdiction) || self.country(jurisdiction).is_some()
     }
 
-    /// The rules in force at an instant in the principal zone, in the pack's order.
-    pub fn in_force<'p>(&'p self, at: Instant, decisions: &[PolicyDecision]) -> Vec<InForce<'p>> {
-        let today = at.local_date(self.principal_zone());
-        let rules = self.rules.iter().filter(|r| r.in_force_on(today));
+    /// Where days begin and end for those whose own zone is not known: the country's principal zone, or that of the
+    /// pack's first.
+    fn zone(&self, country: Option<&Country>) -> Tz {
+        country.or(self.countries.first()).and_then(|c| c.zone.parse().ok()).unwrap_or(Tz::UTC)
+    }
+
+    /// The rules in force at an instant, in the pack's order. A country's code leaves out what is law in others only.
+    pub fn in_force<'p>(
+        &'p self,
+        jurisdiction: Option<&str>,
+        at: Instant,
+        decisions: &[PolicyDecision],
+    ) -> Vec<InForce<'p>> {
+        let country = jurisdiction.and_then(|j| self.country(j));
+        let today = at.local_date(self.zone(country));
+        let concerns = |rule: &&Rule| {
+            let When { countries, except_countries, .. } = &rule.when;
+            country.is_none_or(|c| {
+                (countries.is_empty() || countries.contains(&c.code)) && !except_countries.contains(&c.code)
+            })
+        };
+        let rules = self.rules.iter().filter(|r| r.in_force_on(today)).filter(concerns);
         rules.map(|rule| self.entry(rule, decisions)).collect()
     }
 
@@ -110,9 +126,7 @@ impl Pack {
     /// number of days.
     pub fn last_day_to_act(&self, country: &str, requested_at: Instant) -> Option<NaiveDate> {
         let deadline = self.opt_out_deadline.as_ref()?;
-        let own = self.countries.iter().find(|c| c.code.eq_ignore_ascii_case(country));
-        let zone = own.and_then(|c| c.zone.parse().ok()).unwrap_or(self.principal_zone());
-        let day = requested_at.local_date(zone);
+        let day = requested_at.local_date(self.zone(self.country(country)));
         Some(crate::holiday::business_day(
             day,
             deadline.business_days,

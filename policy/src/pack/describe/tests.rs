@@ -107,6 +107,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
                 ("refusal_offered", json!(false)),
                 ("from_person", json!(false)),
                 ("similar", json!(false)),
+                ("same_category", yes.clone()),
                 ("running", json!(false)),
                 ("after_end", json!({ "years": 2 })),
                 ("ended_contested", json!("xx.point")),
@@ -200,6 +201,14 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
     let (_, known) = complaint.split_once("expected one of ").unwrap();
     let known: BTreeSet<String> = known.split(", ").map(|k| k.trim_matches('`').to_owned()).collect();
     assert_eq!(kinds, known, "the kinds of requirement");
+}
+
+#[test]
+fn a_region_is_not_read_as_the_last_groups_only() {
+    let to = json!(["individual:*", "corporate:role"]);
+    let words =
+        rule(&json!({ "to": to, "regions": ["QC"] }), &json!({ "consent": {} })).describe().recipients;
+    assert_eq!(words, "individuals; companies at role addresses such as info@, all of them in region QC");
 }
 
 #[test]
@@ -300,7 +309,8 @@ fn at(text: &str) -> Instant {
 
 #[test]
 fn a_rule_is_listed_from_its_first_day_and_no_longer_than_its_last() {
-    let lists = |id: &str, rule: &str, t: &str| pack(id).in_force(at(t), &[]).iter().any(|r| r.rule == rule);
+    let lists =
+        |id: &str, rule: &str, t: &str| pack(id).in_force(None, at(t), &[]).iter().any(|r| r.rule == rule);
     let charity = "gb.charity_soft_opt_in/1";
     assert!(!lists("gb", charity, "2026-02-04T23:59:59Z"));
     assert!(lists("gb", charity, "2026-02-05T00:00:00Z"));
@@ -310,9 +320,39 @@ fn a_rule_is_listed_from_its_first_day_and_no_longer_than_its_last() {
 }
 
 #[test]
+fn a_country_is_not_shown_the_law_of_its_neighbours() {
+    let pack = Pack::parse(
+        r#"
+        id = "xx"
+        title = "Two countries"
+        authority = "none"
+        mixed_from = "substantial"
+        countries = [{ code = "XA", zone = "Australia/Sydney" }, { code = "XC", zone = "America/Toronto" }]
+        rules = [
+            { id = "xx.both/1", from = "2020-01-01", then = { consent = {} }, citation = "s.1", confidence = "high" },
+            { id = "xx.one/1", from = "2020-01-01", when = { countries = ["XA"] }, then = { consent = {} }, citation = "s.2", confidence = "high" },
+            { id = "xx.other/1", from = "2020-01-01", when = { except_countries = ["XA"] }, then = { consent = {} }, citation = "s.3", confidence = "high" },
+            { id = "xx.new/1", from = "2026-05-11", then = { consent = {} }, citation = "s.4", confidence = "high" },
+        ]
+        "#,
+    )
+    .unwrap();
+    let rules = |jurisdiction: Option<&str>| {
+        let rules = pack.in_force(jurisdiction, at("2026-05-11T00:00:00+10:00"), &[]);
+        rules.iter().map(|r| r.rule.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(None), ["xx.both/1", "xx.one/1", "xx.other/1", "xx.new/1"]);
+    assert_eq!(rules(Some("xx")), rules(None));
+    assert_eq!(rules(Some("XA")), ["xx.both/1", "xx.one/1", "xx.new/1"]);
+    // Where it is still the day before.
+    assert_eq!(rules(Some("xc")), ["xx.both/1", "xx.other/1"]);
+    assert!(pack.is_of("XX") && pack.is_of("xc") && !pack.is_of("XB"));
+}
+
+#[test]
 fn a_decision_is_shown_instead_of_the_default() {
     let standing = |decisions: &[PolicyDecision]| {
-        let rules = pack("gb").in_force(at("2026-06-01T00:00:00Z"), decisions);
+        let rules = pack("gb").in_force(Some("GB"), at("2026-06-01T00:00:00Z"), decisions);
         rules.iter().find(|r| r.rule == "gb.soft_opt_in/1").unwrap().contested.clone()
     };
     assert_eq!(
