@@ -22,7 +22,7 @@ fn switches() -> impl Strategy<Value = Vec<(String, bool)>> {
 }
 
 /// From 2021 to 2032: during the facts, or long after.
-fn asked_at() -> impl Strategy<Value = Instant> {
+pub fn asked_at() -> impl Strategy<Value = Instant> {
     prop_oneof![
         random::instant(),
         random::instant().prop_map(|t| Instant(t.0 + 6 * 365 * 86_400_000)),
@@ -66,7 +66,7 @@ fn question_of(natures: &'static [Nature], channels: &'static [Channel]) -> impl
 }
 
 /// The state of somebody who may well be written to.
-fn customer() -> impl Strategy<Value = State> {
+pub fn customer() -> impl Strategy<Value = State> {
     let own = (vec(random::helpful(), 1..5), vec(random::deeds(), 0..3));
     let facts = (own, option::weighted(0.3, random::anything()));
     (facts, random::profile()).prop_map(|(((mut facts, deeds), other), profile)| {
@@ -77,11 +77,11 @@ fn customer() -> impl Strategy<Value = State> {
 }
 
 /// Contacts of all sorts, half of them such as may be written to.
-fn contact() -> impl Strategy<Value = State> {
+pub fn contact() -> impl Strategy<Value = State> {
     prop_oneof![random::state(), customer()]
 }
 
-fn question() -> impl Strategy<Value = Ask> {
+pub fn question() -> impl Strategy<Value = Ask> {
     question_of(Nature::ALL, Channel::ALL)
 }
 
