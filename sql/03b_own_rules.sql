@@ -59,9 +59,10 @@ BEGIN
     END IF;
     SELECT string_agg(s, ', ' ORDER BY s) INTO known FROM unnest(consent._switches()) s
      WHERE split_part(s, '.', 1) = split_part(NEW.switch, '.', 1);
-    SELECT coalesce(known, string_agg(s, ', ' ORDER BY s)) INTO known FROM unnest(consent._switches()) s;
     RAISE EXCEPTION 'no pack has a contested point `%`', NEW.switch USING ERRCODE = 'invalid_parameter_value',
-        DETAIL = 'A decision on it would change no answer.', HINT = format('The known ones are: %s.', known);
+        DETAIL = 'A decision on it would change no answer.',
+        HINT = coalesce(format('The known ones of this pack are: %s.', known),
+                        'Points are named pack.point; SELECT DISTINCT unnest(contested) FROM consent.audit_policy lists them.');
 END
 $$;
 COMMENT ON FUNCTION consent._check_decision() IS 'Trigger: refuses a decision that does not say who, why and where, or that is on a point no pack leaves open.';
