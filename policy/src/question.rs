@@ -339,6 +339,7 @@ impl Context<'_> {
         let sector = self.target.sector;
         w.natures.map_or(!nature.is_service(), |n| n.contains(nature))
             && !w.except_natures.contains(nature)
+            && w.registered_as.is_none_or(|n| n.contains(self.message.nature))
             && w.channels.is_none_or(|c| c.contains(self.message.channel))
             && w.sectors.is_none_or(|s| sector.is_some_and(|x| s.contains(x)))
             && !sector.is_some_and(|x| w.except_sectors.contains(x))
@@ -346,6 +347,6 @@ impl Context<'_> {
             && w.promotional_first.is_none_or(|first| self.message.form.promotional_first == first)
             && w.automated.is_none_or(|automated| self.message.form.automated == automated)
             && w.sender.is_none_or(|t| self.sender.has(t))
-            && w.sender_lacks.is_none_or(|t| !self.sender.has(t))
+            && !w.sender_lacks.iter().any(|t| self.sender.has(t))
     }
 }

@@ -4,10 +4,11 @@
 use super::case::Case;
 use super::{Allowed, Check, Denied, Support, consent, register, relationship};
 use crate::codes::*;
-use crate::pack::{OngoingContract, Regime, Requirement, Rule};
+use crate::pack::{Consent, OngoingContract, Regime, Requirement, Rule};
 use crate::question::Phase;
-use crate::state::{Atom, Listing};
-use crate::time::Instant;
+use crate::state::Atom;
+use crate::time::{Instant, start_of_day};
+use enumset::EnumSet;
 
 /// How one permission rule came out.
 pub(super) enum Outcome<'q> {
@@ -46,6 +47,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
         let Some((basis, outcome)) = evaluate(case, rule)? else { continue };
         match contested(case, rule, outcome) {
             Outcome::Holds { until, support, switch } => {
+                let until = until.min(end_of_rule(case, rule));
                 if best.is_none_or(|b| until > b.holds_until) {
                     let switch = switch.or(rule.when.switch.as_deref());
                     best = Some(Allowed { basis, rule, support, holds_until: until, switch });
@@ -94,12 +96,37 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
 /// `None` for a rule that is no permission.
 fn evaluate<'q>(case: &Case<'_, 'q>, rule: &'q Rule) -> Check<'q, Option<(Basis, Outcome<'q>)>> {
     Ok(Some(match &rule.then {
-        Requirement::Consent(c) => (Basis::Consent, consent::evaluate(case, c)?),
+        Requirement::Consent(c) => (Basis::Consent, consent(case, c)?),
         Requirement::Relationship(r) => (r.basis, relationship::evaluate(case, rule, r)?),
         Requirement::Regime(r) => (r.basis, regime(case, r)?),
         Requirement::OngoingContract(o) => (o.basis, ongoing_contract(case, o)?),
         _ => return Ok(None),
     }))
+}
+
+/// Where a rule's last day ends; an estimate needs no ends.
+fn end_of_rule(case: &Case<'_, '_>, rule: &Rule) -> Instant {
+    rule.until.filter(|_| case.exact).map_or(Instant::MAX, |day| start_of_day(day, case.zone()))
+}
+
+/// An opt-in, where it opens this number.
+fn consent<'q>(case: &Case<'_, 'q>, rule: &'q Consent) -> Check<'q, Outcome<'q>> {
+    Ok(match consent::evaluate(case, rule)? {
+        Outcome::Holds { until, support, switch } => match unlisted(case, rule.unlisted)? {
+            Ok(free_until) => Outcome::Holds { until: until.min(free_until), support, switch },
+            Err(listed) => Outcome::Misses(listed),
+        },
+        misses => misses,
+    })
+}
+
+/// Until when the number is on none of these lists, or the listing that closes it.
+fn unlisted<'q>(case: &Case<'_, 'q>, lists: EnumSet<Register>) -> Check<'q, Result<Instant, Miss<'q>>> {
+    let (free_until, listing) = register::binding_listing(case, |l| lists.contains(l.register), 0)?;
+    Ok(match listing {
+        None => Ok(free_until),
+        Some(listing) => Err(Miss::new(Reason::Registered, 130, Atom::Listing(listing))),
+    })
 }
 
 /// A permission of which all holds but the law's own certainty.
@@ -154,11 +181,10 @@ fn of_content(case: &Case<'_, '_>, reason: Reason) -> Reason {
 
 /// Legitimate interests and opt-out regimes: allowed unless refused, where the conditions are shown.
 fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
-    let on_register = |l: &Listing| regime.unlisted.contains(l.register);
-    let (free_until, listing) = register::binding_listing(case, on_register, 0)?;
-    if let Some(listing) = listing {
-        return Ok(Outcome::Misses(Miss::new(Reason::Registered, 130, Atom::Listing(listing))));
-    }
+    let free_until = match unlisted(case, regime.unlisted)? {
+        Ok(free_until) => free_until,
+        Err(listed) => return Ok(Outcome::Misses(listed)),
+    };
     let origin = Origin::of(case, regime)?;
     let miss = |reason, progress, atom: Option<Atom>| {
         Ok(Outcome::Misses(atom.map_or(Miss::NOTHING, |a| Miss::new(reason, progress, a))))

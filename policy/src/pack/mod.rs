@@ -16,7 +16,7 @@ pub use validate::Fault;
 use crate::codes::*;
 use crate::holiday::Holiday;
 use chrono::NaiveDate;
-use enumset::EnumSet;
+use enumset::{EnumSet, EnumSetType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -118,6 +118,9 @@ pub struct When {
     pub natures: Option<EnumSet<Nature>>,
     #[serde(default)]
     pub except_natures: EnumSet<Nature>,
+    /// The nature that the message kind is registered with, before its content made the message `mixed`.
+    #[serde(default)]
+    pub registered_as: Option<EnumSet<Nature>>,
     #[serde(default)]
     pub channels: Option<EnumSet<Channel>>,
     #[serde(default)]
@@ -148,15 +151,16 @@ pub struct When {
     pub automated: Option<bool>,
     #[serde(default)]
     pub sender: Option<SenderTrait>,
-    /// Only for senders without this trait.
+    /// Only for senders with none of these traits.
     #[serde(default)]
-    pub sender_lacks: Option<SenderTrait>,
+    pub sender_lacks: EnumSet<SenderTrait>,
     /// Only while this contested point is decided permissively.
     #[serde(default)]
     pub switch: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, EnumSetType)]
+#[enumset(serialize_repr = "list")]
 #[serde(rename_all = "snake_case")]
 pub enum SenderTrait {
     Charity,

@@ -60,6 +60,9 @@ pub struct Consent {
     /// The opt-in must name the message's purpose; one for any purpose does not do.
     #[serde(default)]
     pub named_purpose: bool,
+    /// Opens no number that one of these lists.
+    #[serde(default)]
+    pub unlisted: EnumSet<Register>,
 }
 
 /// The soft opt-in and its relatives: the address came from the person on such an occasion.

@@ -1,6 +1,7 @@
 //! What a pack must satisfy beyond its types.
 
 use super::*;
+use crate::question::Phase;
 
 /// One fault of a pack: where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,6 +69,10 @@ impl Pack {
         let unknown = |switch: &Option<String>| switch.as_deref().is_some_and(|s| !known(s));
         fault(unknown(&rule.when.switch), "when.switch", "expected one of the pack's switches");
         fault(unknown(&rule.contested), "contested", "expected one of the pack's switches");
+        let looked_at =
+            Phase::of(rule) == Phase::Permission || matches!(rule.then, Requirement::Prohibited(_));
+        let problem = "expected none: only permissions and prohibitions can be contested as a whole";
+        fault(rule.contested.is_some() && !looked_at, "contested", problem);
         let own = |code: &String| self.countries.iter().any(|c| c.code == *code);
         let countries = rule.when.countries.iter().chain(&rule.when.except_countries);
         fault(!{ countries }.all(own), "when.countries", "expected countries of the pack");

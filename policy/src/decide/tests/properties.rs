@@ -146,7 +146,8 @@ proptest! {
         let question = ask.question();
         if let Ok(allowed) = decide(&State::of_profile(individual).encode(), &question, None) {
             let pack = allowed.rule.id.split('.').next();
-            let opt_out = matches!(allowed.rule.then, Requirement::Regime(_)) && pack.is_some_and(|p| OPT_OUT_LAWS.contains(&p));
+            let free = pack.is_some_and(|p| OPT_OUT_LAWS.contains(&p)) || allowed.basis == Basis::NotRegulated;
+            let opt_out = matches!(allowed.rule.then, Requirement::Regime(_)) && free;
             prop_assert!(opt_out || matches!(allowed.rule.then, Requirement::Service(_)), "{}", allowed.rule.id);
         }
     }

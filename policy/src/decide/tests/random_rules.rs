@@ -124,6 +124,7 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     unused: periods.1,
                     written: f[4] && f[5],
                     named_purpose: f[6] && f[5],
+                    unlisted: if f[15] { unlisted } else { EnumSet::empty() },
                 }),
                 Requirement::Relationship(relationship),
                 Requirement::Regime(Regime {
@@ -182,12 +183,11 @@ fn when(pack: &Pack) -> impl Strategy<Value = When> + use<> {
     let to = prop_oneof![3 => Just(Audience::default()), 1 => subsequence(people.to_vec(), 1..=4).prop_map(|patterns| {
         Audience::try_from(patterns.into_iter().map(str::to_owned).collect::<Vec<_>>()).unwrap()
     })];
-    let sender = || {
-        option::weighted(
-            0.2,
-            select(vec![SenderTrait::Charity, SenderTrait::PoliticalParty, SenderTrait::PensionAuthorised]),
-        )
-    };
+    const TRAITS: &[SenderTrait] =
+        &[SenderTrait::Charity, SenderTrait::PoliticalParty, SenderTrait::PensionAuthorised];
+    let sender = option::weighted(0.2, select(TRAITS.to_vec()));
+    let lacks = prop_oneof![4 => Just(EnumSet::empty()), 1 => some_of(TRAITS)];
+    let registered_as = option::weighted(0.2, some_of(Nature::ALL));
     let what = (
         option::of(some_of(Nature::ALL)),
         prop_oneof![3 => Just(EnumSet::empty()), 1 => some_of(Nature::ALL)],
@@ -202,10 +202,11 @@ fn when(pack: &Pack) -> impl Strategy<Value = When> + use<> {
         option::weighted(0.2, any::<bool>()),
         option::weighted(0.2, any::<bool>()),
     );
-    (what, whose, about, (sender(), sender()), option::weighted(0.2, select(switches))).prop_map(
+    (what, whose, about, (sender, lacks, registered_as), option::weighted(0.2, select(switches))).prop_map(
         |(what, whose, about, sender, switch)| When {
             natures: what.0,
             except_natures: what.1,
+            registered_as: sender.2,
             channels: what.2,
             lines: what.3,
             to: whose.0,
@@ -233,13 +234,17 @@ fn one_of_each(pack: &Pack) -> impl Strategy<Value = Vec<Rule>> + use<> {
     // Mostly for everything, so that rules get in each other's way.
     let when = prop_oneof![1 => Just(When::default()), 1 => when(pack)];
     (requirements(switches), when, dates).prop_map(move |(requirements, when, (from, until, contested))| {
-        let rule = |(n, then)| Rule {
+        let can_be_contested = |then: &Requirement| {
+            use Requirement::*;
+            matches!(then, Consent(_) | Relationship(_) | Regime(_) | OngoingContract(_) | Prohibited(_))
+        };
+        let rule = |(n, then): (usize, Requirement)| Rule {
             id: format!("{id}.random_{n}/1"),
             from,
             until: until.filter(|u| *u > from),
             when: when.clone(),
+            contested: contested.clone().filter(|_| can_be_contested(&then)),
             then,
-            contested: contested.clone(),
             citation: "chance".into(),
             source: String::new(),
             confidence: Confidence::Low,
