@@ -3,8 +3,7 @@
 use super::{Check, Denied};
 use crate::codes::*;
 use crate::fact::SenderId;
-use crate::pack::Counting;
-use crate::pack::{Audience, REGION_UNKNOWN, Rule};
+use crate::pack::{Audience, Counting, PurposeTold, REGION_UNKNOWN, Requirement, Rule};
 use crate::profile::AddressInUse;
 use crate::question::{Jurisdiction, Phase, Question};
 use crate::state::{Atom, Contract, Relation, Sends, StateView};
@@ -124,6 +123,15 @@ impl<'s, 'q> Case<'s, 'q> {
             && (when.except_regions.is_empty() || !self.lies_in(&when.except_regions))
             && (when.countries.is_empty() || self.is_of(&when.countries))
             && (when.except_countries.is_empty() || !self.is_of(&when.except_countries))
+    }
+
+    /// What a `collected_for` rule asks of the purposes told at collection; of several the strictest.
+    pub fn purpose_asked(&self) -> Option<(PurposeTold, &'q Rule)> {
+        let asked = self.rules(Phase::Collection).filter_map(|rule| match &rule.then {
+            Requirement::CollectedFor(c) => Some((c.purpose, rule)),
+            _ => None,
+        });
+        asked.max_by_key(|(purpose, _)| *purpose)
     }
 
     pub fn is_among(&self, audience: Audience) -> bool {

@@ -4,7 +4,7 @@
 use super::case::Case;
 use super::{Allowed, Check, Denied, Support, consent, register, relationship};
 use crate::codes::*;
-use crate::pack::{Consent, OngoingContract, Regime, Requirement, Rule};
+use crate::pack::{Consent, OngoingContract, PurposeTold, Regime, Requirement, Rule};
 use crate::question::Phase;
 use crate::state::Atom;
 use crate::time::{Instant, start_of_day};
@@ -23,14 +23,16 @@ pub(super) struct Miss<'q> {
     pub progress: u8,
     pub support: Support,
     pub switch: Option<&'q str>,
+    /// The rule that says so, where it is not the permission itself.
+    pub rule: Option<&'q Rule>,
 }
 
 impl<'q> Miss<'q> {
     pub const NOTHING: Miss<'static> =
-        Miss { reason: Reason::NoBasis, progress: 0, support: None, switch: None };
+        Miss { reason: Reason::NoBasis, progress: 0, support: None, switch: None, rule: None };
 
     pub fn new(reason: Reason, progress: u8, atom: Atom) -> Miss<'q> {
-        Miss { reason, progress, support: Some(atom), switch: None }
+        Miss { reason, progress, support: Some(atom), ..Miss::NOTHING }
     }
 
     /// The nearer of two; the first where they are alike.
@@ -58,7 +60,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
             }
             Outcome::Misses(miss) if missed_rule.is_none() || miss.progress > nearest.progress => {
                 nearest = miss;
-                missed_rule = Some(rule);
+                missed_rule = miss.rule.or(Some(rule));
             }
             Outcome::Misses(_) => {}
         }
@@ -136,7 +138,8 @@ fn contested<'q>(case: &Case<'_, 'q>, rule: &'q Rule, outcome: Outcome<'q>) -> O
             Outcome::Holds { until, support, switch: Some(point) }
         }
         (Some(point), Outcome::Holds { support, .. }) => {
-            Outcome::Misses(Miss { reason: Reason::Contested, progress: 120, support, switch: Some(point) })
+            let miss = Miss { reason: Reason::Contested, progress: 120, support, ..Miss::NOTHING };
+            Outcome::Misses(Miss { switch: Some(point), ..miss })
         }
         (_, outcome) => outcome,
     }
@@ -185,18 +188,23 @@ fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
         Ok(free_until) => free_until,
         Err(listed) => return Ok(Outcome::Misses(listed)),
     };
-    let origin = Origin::of(case, regime)?;
+    let asked = case.purpose_asked().filter(|_| !regime.whatever_purpose);
+    let purpose = asked.map_or(regime.purpose, |(purpose, _)| purpose.max(regime.purpose));
+    let origin = Origin::of(case, regime, purpose)?;
     let miss = |reason, progress, atom: Option<Atom>| {
         Ok(Outcome::Misses(atom.map_or(Miss::NOTHING, |a| Miss::new(reason, progress, a))))
     };
     if regime.not_bought && origin.bought.is_some() && !origin.given {
         return miss(Reason::NoBasis, 1, origin.bought);
     }
-    if regime.from_person && origin.told.is_none() {
-        return match origin.collected {
-            Some(_) => miss(Reason::ConsentOtherPurpose, 54, origin.collected),
-            None => miss(Reason::NoBasis, 1, origin.bought.or(origin.known)),
+    if (regime.from_person || asked.is_some()) && origin.told.is_none() {
+        let (reason, progress, atom) = match origin.collected {
+            Some(_) => (Reason::ConsentOtherPurpose, 54, origin.collected),
+            None => (Reason::NoBasis, 1, origin.bought.or(origin.known)),
         };
+        let rule = asked.map(|(_, rule)| rule).filter(|_| !regime.from_person);
+        let miss = atom.map_or(Miss::NOTHING, |a| Miss::new(reason, progress, a));
+        return Ok(Outcome::Misses(Miss { rule, ..miss }));
     }
     if regime.profession_related && !case.question.message.form.profession_related {
         return miss(Reason::RelevanceUnproven, 30, origin.known.or(origin.bought));
@@ -224,7 +232,7 @@ struct Origin {
 }
 
 impl Origin {
-    fn of<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Origin> {
+    fn of<'q>(case: &Case<'_, 'q>, regime: &Regime, purpose: PurposeTold) -> Check<'q, Origin> {
         let mut origin = Origin::default();
         for atom in case.view.relations() {
             let Atom::Relation(r) = atom? else { continue };
@@ -255,7 +263,7 @@ impl Origin {
             let proven = r.grade != Grade::None && r.channels.contains(case.channel());
             if by_person && proven && r.kind != EventKind::AddressPublished {
                 origin.collected = Some(Atom::Relation(r));
-                if relationship::told(case, regime.purpose, r.purposes) {
+                if relationship::told(case, purpose, r.purposes) {
                     origin.told = Some(Atom::Relation(r));
                 }
             }

@@ -179,10 +179,13 @@ fn collected<'q>(
     if wanted.referred && !r.referred {
         return lacks(Reason::NoBasis, 51);
     }
-    if !told(case, wanted.purpose, r.purposes) {
-        let unnamed = wanted.purpose == PurposeTold::Named;
+    let asked = case.purpose_asked().filter(|(purpose, _)| *purpose > wanted.purpose);
+    let purpose = asked.map_or(wanted.purpose, |(purpose, _)| purpose);
+    if !told(case, purpose, r.purposes) {
+        let unnamed = purpose == PurposeTold::Named;
         let reason = if unnamed { Reason::RelevanceUnproven } else { Reason::ConsentOtherPurpose };
-        return lacks(reason, 54);
+        let rule = asked.map(|(_, rule)| rule);
+        return Ok(Err(Miss { rule, ..Miss::new(reason, 54, Atom::Relation(*r)) }));
     }
     let zone = case.zone();
     if wanted.before.is_some_and(|day| r.at >= start_of_day(day, zone)) {

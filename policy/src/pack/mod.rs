@@ -272,4 +272,36 @@ mod tests {
         assert!(Pack::parse("id = 1").is_err());
         assert!(Pack::parse("nonsense").is_err());
     }
+
+    #[test]
+    fn a_condition_that_nothing_would_look_at_is_refused() {
+        let faults = |rule: &str| {
+            let text = format!(
+                r#"
+                id = "xx"
+                title = "Nowhere"
+                authority = "none"
+                mixed_from = "substantial"
+                countries = [{{ code = "XX", zone = "Etc/UTC" }}]
+                switches = [{{ id = "xx.point", default = false, argument = "both ways", citation = "s.1" }}]
+                rules = [{{ id = "xx.rule/1", from = "2020-01-01", citation = "s.1", confidence = "high", {rule} }}]
+                "#
+            );
+            Pack::parse(&text).err().unwrap_or_default().into_iter().map(|f| f.path).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        for then in ["consent = {}", "prohibited = {}", "regime = { basis = \"exempt\" }"] {
+            assert_eq!(faults(&format!("contested = \"xx.point\", then = {{ {then} }}")), none);
+        }
+        let form = "form = { unsubscribe = true }";
+        for then in [form, "service = { basis = \"contract\" }", "collected_for = { purpose = \"named\" }"] {
+            assert_eq!(faults(&format!("then = {{ {then} }}")), none);
+            assert_eq!(
+                faults(&format!("contested = \"xx.point\", then = {{ {then} }}")),
+                ["rules[0].contested"]
+            );
+        }
+        let any = "then = { collected_for = { purpose = \"any\" } }";
+        assert_eq!(faults(any), ["rules[0].then.purpose"]);
+    }
 }

@@ -23,6 +23,7 @@ pub enum Requirement {
     Form(FormDuties),
     Retention(Retention),
     OptOutReach(OptOutReach),
+    CollectedFor(CollectedFor),
 }
 
 /// No permission is needed, and an opt-out does not stop it.
@@ -139,7 +140,7 @@ pub enum Counting {
     BackFromSendDay,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PurposeTold {
     #[default]
@@ -172,6 +173,9 @@ pub struct Regime {
     /// Whether marketing was among the purposes told at collection.
     #[serde(default)]
     pub purpose: PurposeTold,
+    /// No `collected_for` rule limits it.
+    #[serde(default)]
+    pub whatever_purpose: bool,
     /// Only for numbers that none of these lists.
     #[serde(default)]
     pub unlisted: EnumSet<Register>,
@@ -275,4 +279,12 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct OptOutReach {
     pub channels: EnumSet<Channel>,
+}
+
+/// A condition of all relationships and opt-out regimes: the address was collected for such messages. Relationships
+/// count only with that purpose told; regimes allow only what came from the person with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectedFor {
+    pub purpose: PurposeTold,
 }

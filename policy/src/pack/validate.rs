@@ -136,6 +136,9 @@ fn requirement_faults(
         Requirement::Consent(c) => {
             fault(c.lapses && c.max_age.is_none(), "max_age", "expected the period after which it lapses");
         }
+        Requirement::CollectedFor(c) => {
+            fault(c.purpose == PurposeTold::Any, "purpose", "expected `disclosed` or `named`");
+        }
         Requirement::Hours(h) => {
             let mut spans = h.weekdays.iter().chain(&h.saturday).chain(&h.sunday);
             fault(spans.any(|s| s.from >= s.to), "hours", "expected spans that end after they begin");

@@ -135,6 +135,7 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     bought_with_proof: f[10],
                     from_person: f[11],
                     purpose,
+                    whatever_purpose: f[16],
                     unlisted,
                 }),
                 Requirement::OngoingContract(OngoingContract { basis: Basis::Contract }),
@@ -169,6 +170,9 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     renewal_days: n.1,
                 }),
                 Requirement::OptOutReach(OptOutReach { channels }),
+                Requirement::CollectedFor(CollectedFor {
+                    purpose: if f[17] { PurposeTold::Named } else { PurposeTold::Disclosed },
+                }),
             ]
         },
     )
@@ -257,7 +261,7 @@ fn one_of_each(pack: &Pack) -> impl Strategy<Value = Vec<Rule>> + use<> {
 
 /// A pack with some random rules beside, instead of or before its own.
 pub fn pack(of: &'static Pack) -> impl Strategy<Value = Pack> {
-    let random = vec((one_of_each(of), 0usize..12), 0..5);
+    let random = vec((one_of_each(of), 0usize..13), 0..5);
     (random, any::<u64>(), any::<bool>()).prop_map(|(random, kept, first)| {
         let own = of.rules.iter().enumerate().filter(|(i, _)| kept >> (i % 64) & 1 == 1 || kept % 3 == 0);
         let own: Vec<Rule> = own.map(|(_, r)| r.clone()).collect();
@@ -275,7 +279,7 @@ pub fn pack(of: &'static Pack) -> impl Strategy<Value = Pack> {
 /// A document that tightens some rules of a pack at random, as far as it is valid, and adds some.
 pub fn tightening(pack: Pack) -> impl Strategy<Value = (Pack, Value)> {
     let change = (any::<prop::sample::Index>(), one_of_each(&pack), vec(any::<prop::sample::Index>(), 1..12));
-    let own = (one_of_each(&pack), 5usize..12);
+    let own = (one_of_each(&pack), 5usize..13);
     (vec(change, 1..8), vec(own, 0..2), option::weighted(0.3, day())).prop_map(move |(changes, own, from)| {
         let mut document = json!({"extends": pack.id, "tighten": {}, "rules": []});
         if let Some(from) = from {

@@ -37,6 +37,15 @@ pub(super) fn sentences(then: &Requirement, service_messages: bool) -> Vec<Strin
              channels, whatever class of messages it was about.",
             each(*channels, words::channel, "or")
         )],
+        Requirement::CollectedFor(CollectedFor { purpose }) => {
+            let mut all = vec![
+                "A condition of every relationship, and of what is allowed unless refused, which then also takes an \
+                 address that came from the person."
+                    .to_owned(),
+            ];
+            all.extend(told(*purpose));
+            all
+        }
     }
 }
 
@@ -203,6 +212,7 @@ fn regime(regime: &Regime) -> Vec<String> {
         bought_with_proof,
         from_person,
         purpose,
+        whatever_purpose,
         unlisted,
     } = regime;
     let mut all = vec![format!("{}: allowed unless the person refused.", named(*basis))];
@@ -218,6 +228,7 @@ fn regime(regime: &Regime) -> Vec<String> {
         (*from_person, "Only to addresses that came from the person."),
     ]));
     all.extend(told(*purpose));
+    all.extend(those([(*whatever_purpose, "Whatever the address was collected for.")]));
     all.extend(only_unlisted(*unlisted));
     all
 }

@@ -140,6 +140,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
                 ("from_person", yes.clone()),
                 ("purpose", json!("disclosed")),
                 ("purpose", json!("named")),
+                ("whatever_purpose", yes.clone()),
                 ("unlisted", json!(["DNCL"])),
             ],
         ),
@@ -188,6 +189,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
             ],
         ),
         (json!({ "opt_out_reach": { "channels": ["sms"] } }), vec![("channels", json!(["email", "sms"]))]),
+        (json!({ "collected_for": { "purpose": "disclosed" } }), vec![("purpose", json!("named"))]),
     ];
     let all = json!({});
     let mut kinds = BTreeSet::new();

@@ -163,6 +163,7 @@ impl Found {
                 let all = a.channels.is_subset(b.channels);
                 self.unless(all, "then.opt_out_reach.channels", "expected all of the rule's own");
             }
+            (CollectedFor(a), CollectedFor(b)) => self.purpose(a.purpose, b.purpose, "collected_for"),
             _ => self.add("then", "expected the rule's own kind of requirement"),
         }
     }
@@ -189,6 +190,7 @@ impl Found {
         }
         self.condition(a.from_person, b.from_person, "regime.from_person");
         self.purpose(a.purpose, b.purpose, "regime");
+        self.relief(a.whatever_purpose, b.whatever_purpose, "regime.whatever_purpose");
         self.unlisted(a.unlisted, b.unlisted, "regime");
     }
 
@@ -198,7 +200,7 @@ impl Found {
     }
 
     fn purpose(&mut self, own: PurposeTold, changed: PurposeTold, kind: &str) {
-        let stricter = changed as u8 >= own as u8;
+        let stricter = changed >= own;
         self.unless(stricter, &format!("then.{kind}.purpose"), "expected no less than in the rule");
     }
 
