@@ -49,6 +49,11 @@ AS $$
 DECLARE
     known text;
 BEGIN
+    -- Answers were given on it: another decision is another row.
+    IF TG_OP = 'UPDATE' AND to_jsonb(NEW) - 'revoked_at' <> to_jsonb(OLD) - 'revoked_at' THEN
+        RAISE EXCEPTION 'a recorded decision is not rewritten' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Set its revoked_at, and record the new decision in a row of its own.';
+    END IF;
     IF btrim(coalesce(NEW.decided_by, '')) = '' OR btrim(coalesce(NEW.reason, '')) = '' OR btrim(coalesce(NEW.document, '')) = '' THEN
         RAISE EXCEPTION 'a decision on a contested point must be on record' USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'expected decided_by, reason and document', HINT = 'Say who decided, why, and where it is written.';
@@ -61,7 +66,7 @@ BEGIN
      WHERE split_part(s, '.', 1) = split_part(NEW.switch, '.', 1);
     RAISE EXCEPTION 'no pack has a contested point `%`', NEW.switch USING ERRCODE = 'invalid_parameter_value',
         DETAIL = 'A decision on it would change no answer.',
-        HINT = coalesce(format('The known ones of this pack are: %s.', known),
+        HINT = coalesce('The known ones of this pack are: ' || known || '.',
                         'Points are named pack.point; SELECT DISTINCT unnest(contested) FROM consent.audit_policy lists them.');
 END
 $$;

@@ -128,6 +128,10 @@ BEGIN
         RAISE EXCEPTION 'the event is dated in the future' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give the instant at which it happened, with its time zone.';
     END IF;
+    IF v_at > v_recorded + interval '1 minute' THEN
+        RAISE EXCEPTION 'the event is recorded before it happened' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Give recorded_at the instant at which it was taken down, or leave it out.';
+    END IF;
     IF recorded_at IS NOT NULL AND NOT pg_has_role(session_user, 'consent_admin', 'member') THEN
         RAISE EXCEPTION 'only administrators may say when an event was recorded' USING ERRCODE = 'insufficient_privilege',
             HINT = 'Leave recorded_at out.';
@@ -142,7 +146,12 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example {"form": "footer/2"}.';
     END IF;
     -- A state knows senders by their numbers.
-    IF detail ? 'to' THEN
+    detail := detail - 'to_sender_id';
+    IF kind = 'business_transferred' THEN
+        IF jsonb_typeof(detail->'to') IS DISTINCT FROM 'string' OR detail->>'to' NOT IN (SELECT s.name FROM consent_data.sender s) THEN
+            RAISE EXCEPTION 'a transferred business names no known sender that took it over' USING ERRCODE = 'undefined_object',
+                HINT = 'Give detail {"to": "..."}; the known ones are in consent_data.sender.';
+        END IF;
         detail := detail || jsonb_build_object('to_sender_id', consent._sender_id(detail->>'to'));
     END IF;
     -- Also checks the codes, before anything is written.

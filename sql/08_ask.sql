@@ -87,8 +87,11 @@ CREATE FUNCTION consent.explain_send_as_of(
     missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, exactness text)
     LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT u.*, CASE WHEN EXISTS (SELECT FROM consent_data.binding)
-                     THEN 'exact for the ledger; rows of the CRM as they are now' ELSE 'exact' END
+    SELECT u.*, concat_ws('; ', CASE WHEN EXISTS (SELECT FROM consent_data.binding)
+                          THEN 'exact for the ledger; rows of the CRM as they are now' ELSE 'exact' END,
+                     CASE WHEN EXISTS (SELECT FROM consent_data.policy_override o WHERE o.enabled)
+                            OR EXISTS (SELECT FROM consent_data.policy_decision d WHERE d.revoked_at IS NULL)
+                          THEN 'own rules and decisions as they are now' END)
       FROM consent._unpack(consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)) u
 $$;
 COMMENT ON FUNCTION consent.explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)

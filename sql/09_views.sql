@@ -78,8 +78,7 @@ BEGIN
     CREATE OR REPLACE VIEW consent.audit_contact_record AS
     SELECT c.contact_id, c.country, nullif(btrim(c.name), '') IS NOT NULL AS has_name, a.clean_addresses,
            h.kind AS subscribed_by, h.method, h.at AS subscribed_at, h.proven,
-           CASE WHEN s.contact_id IS NULL THEN 'unknown' WHEN r.kind IS NULL THEN 'never unsubscribed'
-                WHEN h.kind = 'opt_in' AND h.at > r.at THEN 'opted in again' ELSE r.kind END AS unsubscribe_state,
+           CASE WHEN s.contact_id IS NULL THEN 'unknown' ELSE coalesce(r.kind, 'never unsubscribed') END AS unsubscribe_state,
            r.at AS unsubscribed_at,
            array_remove(ARRAY[
                CASE WHEN nullif(btrim(c.name), '') IS NULL THEN 'name' END,
@@ -88,24 +87,33 @@ BEGIN
                CASE WHEN s.contact_id IS NULL THEN 'unsubscribe state' END], NULL) AS lacks
       FROM consent_data.crm_contact c
       LEFT JOIN consent_data.contact_state s USING (contact_id)
-      LEFT JOIN LATERAL (SELECT array_agg(ca.channel_group ORDER BY ca.channel_group) AS clean_addresses
-                           FROM consent_data.contact_address ca WHERE ca.contact_id = c.contact_id) a ON true
-      LEFT JOIN LATERAL (SELECT x.kind, x.method, x.at, x.proven FROM (
-               SELECT e.kind, e.detail->>'method' AS method, e.at, e.evidence <> '{}' IS TRUE AS proven
-                 FROM consent_data.event e WHERE e.contact_id = c.contact_id
+      LEFT JOIN (SELECT ca.contact_id, array_agg(ca.channel_group ORDER BY ca.channel_group) AS clean_addresses
+                   FROM consent_data.contact_address ca GROUP BY 1) a USING (contact_id)
+      LEFT JOIN (SELECT DISTINCT ON (x.contact_id) x.contact_id, x.kind, x.method, x.at, x.proven FROM (
+               SELECT e.contact_id, e.kind, e.detail->>'method' AS method, e.at,
+                      jsonb_strip_nulls(e.evidence) <> '{}' IS TRUE AS proven
+                 FROM consent_data.event e
                UNION ALL
-               SELECT v.kind, NULL, v.at, true FROM consent_data.crm_event v WHERE v.contact_id = c.contact_id) x
+               SELECT v.contact_id, v.kind, NULL, v.at, true FROM consent_data.crm_event v) x
             WHERE x.kind IN ('opt_in', 'purchase', 'contract_start', 'subscription_start', 'quote_request', 'enquiry',
                              'trial_start', 'free_account', 'donation', 'volunteering', 'support_expressed',
                              'membership_start', 'referral', 'address_published', 'address_disclosed')
-            ORDER BY x.kind = 'opt_in' DESC, x.proven DESC, x.at DESC LIMIT 1) h ON true
-      LEFT JOIN LATERAL (SELECT e.kind, e.at FROM consent_data.event e
-            WHERE e.kind IN ('opt_out', 'objection', 'erasure_request')
-              AND (e.contact_id = c.contact_id OR e.event_id IN (
-                      SELECT ae.event_id FROM consent_data.address_event ae
-                        JOIN consent_data.contact_address ca USING (address_hash) WHERE ca.contact_id = c.contact_id))
-            ORDER BY e.at DESC LIMIT 1) r ON true;
-    COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: for each contact the record that must exist (name, clean address, how subscribed, unsubscribe state), and what it lacks.';
+            ORDER BY x.contact_id, x.kind = 'opt_in' DESC, x.proven DESC, x.at DESC) h USING (contact_id)
+      LEFT JOIN (SELECT DISTINCT ON (x.contact_id) x.contact_id, x.kind, x.at FROM (
+               SELECT e.contact_id, CASE WHEN e.refused THEN 'opt_in_refused' ELSE e.kind END AS kind, e.at
+                 FROM consent_data.event e
+                WHERE e.refused OR e.kind IN ('opt_out', 'objection', 'erasure_request', 'opt_in_refused')
+               UNION ALL
+               SELECT ca.contact_id, e.kind, e.at
+                 FROM consent_data.event e
+                 JOIN consent_data.address_event ae USING (event_id)
+                 JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
+                WHERE e.kind IN ('opt_out', 'objection', 'erasure_request')
+               UNION ALL
+               SELECT v.contact_id, 'opt_in_refused', v.at FROM consent_data.crm_event v
+                WHERE v.refused OR v.kind = 'opt_in_refused') x
+            ORDER BY x.contact_id, x.at DESC) r USING (contact_id);
+    COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: for each contact the record that must exist (name, clean address, how subscribed, unsubscribe state: the last refusal of any kind), and what it lacks. Whether a later opt-in lifts a refusal, explain_send says.';
 
     CREATE OR REPLACE VIEW consent.audit_retention AS
     SELECT a.stage, a.rule, s.name AS sender, date_trunc('month', a.ends_at)::date AS ends_in, count(*) AS contacts, max(a.acted_at) AS last_acted_at

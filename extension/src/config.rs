@@ -107,9 +107,12 @@ pub fn current() -> Result<Rc<Config>, Error> {
         return Ok(config);
     }
     let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
+    // An error of PostgreSQL's own leaves this function without coming back: nothing old may be left to fall back on.
+    CURRENT.set(None);
     pg::configuration_is_being_read(relation);
     let config = pg::as_owner_now(relation, Config::read).map(Rc::new);
-    if config.is_err() {
+    // Without the key nothing is kept, so that its return is noticed.
+    if config.as_ref().map_or(true, |c| c.key.is_none()) {
         pg::configuration_was_not_read();
     }
     let config = config?;

@@ -83,7 +83,7 @@ impl TryFrom<String> for Holiday {
 
 fn parse(text: &str) -> Option<Holiday> {
     if let Some(days) = text.strip_prefix("easter") {
-        return days.parse().ok().map(|offset| Holiday::Easter { offset });
+        return days.parse().ok().filter(|n: &i64| n.abs() <= 366).map(|offset| Holiday::Easter { offset });
     }
     if let Some((weekday, day)) = text.split_once("-before-") {
         let (month, day) = month_and_day(day)?;

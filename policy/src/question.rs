@@ -6,7 +6,7 @@ pub use plan::Phase;
 
 use crate::codes::*;
 use crate::fact::{CategoryId, SenderId};
-use crate::pack::{Audience, Pack, Requirement, Rule, SenderTrait, When};
+use crate::pack::{Audience, Grounds, Pack, Requirement, Rule, SenderTrait, When};
 use crate::time::Instant;
 use enumset::EnumSet;
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,7 @@ pub struct Jurisdiction {
     /// What counts as a relationship for whatever message, and on which channels: tells a customer who can't be
     /// reached this way from a stranger.
     pub relationships: Relationships,
+    pub grounds: Grounds,
     /// Worked out from the rules and the question's instant.
     #[serde(skip)]
     pub(crate) plan: plan::Plan,
@@ -251,6 +252,19 @@ impl Question {
     }
 }
 
+impl Jurisdiction {
+    /// Whether the first permission, with its end, rather than the second is the basis of a yes.
+    pub(crate) fn prefers(&self, new: (&Rule, Instant), old: (&Rule, Instant)) -> bool {
+        let rank = |rule: &Rule| match (self.grounds, &rule.then) {
+            (Grounds::LongestLived, _) => 0,
+            (_, Requirement::Consent(_)) => 3,
+            (_, Requirement::Regime(_)) => 1,
+            _ => 2,
+        };
+        (rank(new.0), new.1) > (rank(old.0), old.1)
+    }
+}
+
 impl Law {
     /// What a decision would otherwise work out for each contact.
     fn plan(&mut self, at: Instant) {
@@ -327,6 +341,7 @@ impl Context<'_> {
             withheld: off.into_iter().filter(permits).map(without_notes).collect(),
             switches,
             relationships: Relationships::of(pack, yesterday),
+            grounds: pack.grounds,
             plan: plan::Plan::default(),
         }
     }
@@ -339,6 +354,7 @@ impl Context<'_> {
         let sector = self.target.sector;
         w.natures.map_or(!nature.is_service(), |n| n.contains(nature))
             && !w.except_natures.contains(nature)
+            && w.registered_as.is_none_or(|n| n.contains(self.message.nature))
             && w.channels.is_none_or(|c| c.contains(self.message.channel))
             && w.sectors.is_none_or(|s| sector.is_some_and(|x| s.contains(x)))
             && !sector.is_some_and(|x| w.except_sectors.contains(x))
@@ -346,6 +362,6 @@ impl Context<'_> {
             && w.promotional_first.is_none_or(|first| self.message.form.promotional_first == first)
             && w.automated.is_none_or(|automated| self.message.form.automated == automated)
             && w.sender.is_none_or(|t| self.sender.has(t))
-            && w.sender_lacks.is_none_or(|t| !self.sender.has(t))
+            && !w.sender_lacks.iter().any(|t| self.sender.has(t))
     }
 }

@@ -115,6 +115,15 @@ pub fn last_day_reaching_back(day: NaiveDate, period: Period) -> NaiveDate {
     last
 }
 
+impl Period {
+    /// Longer than any statute's, shorter than what the calendar can hold.
+    const MOST: Period = Period { years: 200, months: 2400, days: 73_000 };
+
+    pub fn is_conceivable(self) -> bool {
+        self.years <= Self::MOST.years && self.months <= Self::MOST.months && self.days <= Self::MOST.days
+    }
+}
+
 /// A calendar length as statutes give it: `{ years = 3 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,7 @@ use std::path::Path;
 const MARK: &str = "<!-- Written by `make docs` from policy/packs; changes made here are lost. -->";
 
 /// Headings over the rules, in the order of the pages.
-const THEMES: [&str; 11] = [
+const THEMES: [&str; 12] = [
     "Service messages",
     "Prohibitions",
     "How far an opt-out reaches",
@@ -22,6 +22,7 @@ const THEMES: [&str; 11] = [
     "Existing relationships",
     "Allowed unless refused",
     "Running contracts",
+    "What the data must have been collected for",
     "Hours and number of calls",
     "Form of the message",
     "Retention",
@@ -37,9 +38,10 @@ fn theme(rule: &Rule) -> usize {
         Requirement::Relationship(_) => 5,
         Requirement::Regime(_) => 6,
         Requirement::OngoingContract(_) => 7,
-        Requirement::Hours(_) | Requirement::Cap(_) => 8,
-        Requirement::Form(_) => 9,
-        Requirement::Retention(_) => 10,
+        Requirement::CollectedFor(_) => 8,
+        Requirement::Hours(_) | Requirement::Cap(_) => 9,
+        Requirement::Form(_) => 10,
+        Requirement::Retention(_) => 11,
     }
 }
 

@@ -3,8 +3,7 @@
 use super::{Check, Denied};
 use crate::codes::*;
 use crate::fact::SenderId;
-use crate::pack::Counting;
-use crate::pack::{Audience, REGION_UNKNOWN, Rule};
+use crate::pack::{Audience, Counting, PurposeTold, REGION_UNKNOWN, Requirement, Rule};
 use crate::profile::AddressInUse;
 use crate::question::{Jurisdiction, Phase, Question};
 use crate::state::{Atom, Contract, Relation, Sends, StateView};
@@ -126,6 +125,15 @@ impl<'s, 'q> Case<'s, 'q> {
             && (when.except_countries.is_empty() || !self.is_of(&when.except_countries))
     }
 
+    /// What a `collected_for` rule asks of the purposes told at collection; of several the strictest.
+    pub fn purpose_asked(&self) -> Option<(PurposeTold, &'q Rule)> {
+        let asked = self.rules(Phase::Collection).filter_map(|rule| match &rule.then {
+            Requirement::CollectedFor(c) => Some((c.purpose, rule)),
+            _ => None,
+        });
+        asked.max_by_key(|(purpose, _)| *purpose)
+    }
+
     pub fn is_among(&self, audience: Audience) -> bool {
         audience.contains(self.subscriber, self.address_kind)
     }
@@ -206,40 +214,47 @@ impl<'s, 'q> Case<'s, 'q> {
 
     /// How the contract stands that this occasion began; `None` where none is known.
     pub fn contract_begun_by(&self, r: &Relation) -> Check<'q, Option<ContractStanding>> {
-        let mut standing = None;
         for atom in self.view.activity() {
-            if let Atom::Contract(c) = atom? {
-                let same = c.sender == r.sender && c.kind == r.kind && c.category == r.category;
-                if same && c.runs(self.at) && !self.ended_as_a_whole(&c)? {
-                    return Ok(Some(ContractStanding::RunsUntil(c.runs_until(self.at))));
-                }
-                let whole = c.sender == r.sender && c.kind == r.kind && c.category == 0;
-                if let Some(ended) = c.ended.filter(|_| same || whole) {
-                    let ended = Some(ContractStanding::EndedAt(ended));
-                    standing = standing.max(ended);
-                }
+            if let Atom::Contract(c) = atom?
+                && (c.sender, c.kind, c.category) == (r.sender, r.kind, r.category)
+            {
+                let ended = self.ended_elsewhere(&c)?;
+                let standing = if c.runs(self.at) && ended.is_none() {
+                    Some(ContractStanding::RunsUntil(c.runs_until(self.at)))
+                } else {
+                    ended.max(c.ended).map(ContractStanding::EndedAt)
+                };
+                return Ok(standing);
             }
         }
-        Ok(standing)
+        Ok(None)
     }
 
-    /// Whether the asking sender took over the business of `from` at `since` or later, from it or by way of others.
-    pub fn took_over(&self, from: SenderId, since: Instant) -> Check<'q, bool> {
-        self.took_over_within(from, since, MAX_TAKE_OVERS)
-    }
-
-    fn took_over_within(&self, from: SenderId, since: Instant, steps: u32) -> Check<'q, bool> {
+    /// Whether the asking sender took over the business of `from` at `since` or later, from it or by way of others. A
+    /// chain too long to follow counts as `beyond` says.
+    fn takes_over(&self, from: SenderId, since: Instant, beyond: bool, steps: u32) -> Check<'q, bool> {
         for atom in self.view.activity() {
             if let Atom::Transfer(t) = atom?
                 && t.from == from
                 && t.at >= since
                 && t.at <= self.at
-                && (t.to == self.sender() || steps > 0 && self.took_over_within(t.to, t.at, steps - 1)?)
+                && (t.to == self.sender()
+                    || if steps == 0 { beyond } else { self.takes_over(t.to, t.at, beyond, steps - 1)? })
             {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether a relationship with `from` at `at` is now one with the asking sender.
+    pub fn inherits(&self, from: SenderId, at: Instant) -> Check<'q, bool> {
+        self.takes_over(from, at, false, MAX_TAKE_OVERS)
+    }
+
+    /// Whether what was said to `sender` was said to the asking sender: itself, or whose business it took over.
+    pub fn answers_for(&self, sender: SenderId) -> Check<'q, bool> {
+        Ok(sender == self.sender() || self.takes_over(sender, Instant::MIN, true, MAX_TAKE_OVERS)?)
     }
 
     /// A run of advertising messages of the asking sender on this channel, if the atom is one.
@@ -287,7 +302,7 @@ impl<'s, 'q> Case<'s, 'q> {
                 let runs = c.sender == self.sender()
                     && wanted(&c)
                     && c.runs(self.at)
-                    && !self.ended_as_a_whole(&c)?;
+                    && self.ended_elsewhere(&c)?.is_none();
                 let longer = |than: &Contract| c.runs_until(self.at) > than.runs_until(self.at);
                 if runs && contract.as_ref().is_none_or(longer) {
                     contract = Some(c);
@@ -297,18 +312,25 @@ impl<'s, 'q> Case<'s, 'q> {
         Ok(contract)
     }
 
-    /// An end that names no category ends the sender's contracts of every category.
-    pub fn ended_as_a_whole(&self, contract: &Contract) -> Check<'q, bool> {
+    /// When an end recorded otherwise than for this very contract ended it: one that names no category ends the sender's
+    /// contracts of every category, one that names a category also a contract of none, and who took over the business
+    /// may be the one who records it.
+    fn ended_elsewhere(&self, contract: &Contract) -> Check<'q, Option<Instant>> {
+        let mut last = None;
         for atom in self.view.activity() {
             if let Atom::Contract(c) = atom? {
-                let covers = c.sender == contract.sender && c.kind == contract.kind && c.category == 0;
-                let over = |e: Instant| e <= self.at && contract.started.is_some_and(|s| e >= s);
-                if covers && c.ended.is_some_and(over) {
-                    return Ok(true);
+                let covers = c.kind == contract.kind
+                    && (c.sender == contract.sender || c.sender == self.sender())
+                    && (c.category == 0
+                        || contract.category == 0 && c.started.is_none()
+                        || c.category == contract.category && c.sender != contract.sender);
+                let over = |e: &Instant| *e <= self.at && contract.started.is_some_and(|s| *e >= s);
+                if covers {
+                    last = last.max(c.ended.filter(over));
                 }
             }
         }
-        Ok(false)
+        Ok(last)
     }
 
     pub fn is_similar(&self, relation: &Relation) -> bool {

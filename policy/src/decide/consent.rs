@@ -29,8 +29,8 @@ fn covers_purpose(opt_in: &OptIn, nature: Nature, rule: &Consent) -> bool {
         return !opt_in.purposes.is_empty();
     }
     let wanted = purpose_of(nature);
-    if rule.named_purpose && opt_in.purposes == EnumSet::all() {
-        return false;
+    if rule.named_purpose {
+        return opt_in.purposes == EnumSet::only(wanted);
     }
     let within_marketing = matches!(wanted, Purpose::Newsletter | Purpose::Survey);
     opt_in.purposes.contains(wanted) || within_marketing && opt_in.purposes.contains(Purpose::Marketing)

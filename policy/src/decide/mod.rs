@@ -9,6 +9,7 @@ mod consent;
 mod form;
 mod permission;
 mod prohibition;
+mod regime;
 mod register;
 mod relationship;
 mod restriction;

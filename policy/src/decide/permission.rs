@@ -2,12 +2,13 @@
 //! does, the one that came nearest gives the reason.
 
 use super::case::Case;
-use super::{Allowed, Check, Denied, Support, consent, register, relationship};
+use super::{Allowed, Check, Denied, Support, consent, regime, register, relationship};
 use crate::codes::*;
-use crate::pack::{OngoingContract, Regime, Requirement, Rule};
+use crate::pack::{Consent, OngoingContract, Requirement, Rule};
 use crate::question::Phase;
-use crate::state::{Atom, Listing};
-use crate::time::Instant;
+use crate::state::Atom;
+use crate::time::{Instant, start_of_day};
+use enumset::EnumSet;
 
 /// How one permission rule came out.
 pub(super) enum Outcome<'q> {
@@ -22,14 +23,16 @@ pub(super) struct Miss<'q> {
     pub progress: u8,
     pub support: Support,
     pub switch: Option<&'q str>,
+    /// The rule that says so, where it is not the permission itself.
+    pub rule: Option<&'q Rule>,
 }
 
 impl<'q> Miss<'q> {
     pub const NOTHING: Miss<'static> =
-        Miss { reason: Reason::NoBasis, progress: 0, support: None, switch: None };
+        Miss { reason: Reason::NoBasis, progress: 0, support: None, switch: None, rule: None };
 
     pub fn new(reason: Reason, progress: u8, atom: Atom) -> Miss<'q> {
-        Miss { reason, progress, support: Some(atom), switch: None }
+        Miss { reason, progress, support: Some(atom), ..Miss::NOTHING }
     }
 
     /// The nearer of two; the first where they are alike.
@@ -46,7 +49,8 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
         let Some((basis, outcome)) = evaluate(case, rule)? else { continue };
         match contested(case, rule, outcome) {
             Outcome::Holds { until, support, switch } => {
-                if best.is_none_or(|b| until > b.holds_until) {
+                let until = until.min(end_of_rule(case, rule));
+                if best.is_none_or(|b| case.jurisdiction.prefers((rule, until), (b.rule, b.holds_until))) {
                     let switch = switch.or(rule.when.switch.as_deref());
                     best = Some(Allowed { basis, rule, support, holds_until: until, switch });
                 }
@@ -56,7 +60,7 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
             }
             Outcome::Misses(miss) if missed_rule.is_none() || miss.progress > nearest.progress => {
                 nearest = miss;
-                missed_rule = Some(rule);
+                missed_rule = miss.rule.or(Some(rule));
             }
             Outcome::Misses(_) => {}
         }
@@ -94,12 +98,40 @@ pub(super) fn find<'q>(case: &Case<'_, 'q>) -> Check<'q, Allowed<'q>> {
 /// `None` for a rule that is no permission.
 fn evaluate<'q>(case: &Case<'_, 'q>, rule: &'q Rule) -> Check<'q, Option<(Basis, Outcome<'q>)>> {
     Ok(Some(match &rule.then {
-        Requirement::Consent(c) => (Basis::Consent, consent::evaluate(case, c)?),
+        Requirement::Consent(c) => (Basis::Consent, consent(case, c)?),
         Requirement::Relationship(r) => (r.basis, relationship::evaluate(case, rule, r)?),
-        Requirement::Regime(r) => (r.basis, regime(case, r)?),
+        Requirement::Regime(r) => (r.basis, regime::evaluate(case, r)?),
         Requirement::OngoingContract(o) => (o.basis, ongoing_contract(case, o)?),
         _ => return Ok(None),
     }))
+}
+
+/// Where a rule's last day ends; an estimate needs no ends.
+fn end_of_rule(case: &Case<'_, '_>, rule: &Rule) -> Instant {
+    rule.until.filter(|_| case.exact).map_or(Instant::MAX, |day| start_of_day(day, case.zone()))
+}
+
+/// An opt-in, where it opens this number.
+fn consent<'q>(case: &Case<'_, 'q>, rule: &'q Consent) -> Check<'q, Outcome<'q>> {
+    Ok(match consent::evaluate(case, rule)? {
+        Outcome::Holds { until, support, switch } => match unlisted(case, rule.unlisted)? {
+            Ok(free_until) => Outcome::Holds { until: until.min(free_until), support, switch },
+            Err(listed) => Outcome::Misses(listed),
+        },
+        misses => misses,
+    })
+}
+
+/// Until when the number is on none of these lists, or the listing that closes it.
+pub(super) fn unlisted<'q>(
+    case: &Case<'_, 'q>,
+    lists: EnumSet<Register>,
+) -> Check<'q, Result<Instant, Miss<'q>>> {
+    let (free_until, listing) = register::binding_listing(case, |l| lists.contains(l.register), 0)?;
+    Ok(match listing {
+        None => Ok(free_until),
+        Some(listing) => Err(Miss::new(Reason::Registered, 130, Atom::Listing(listing))),
+    })
 }
 
 /// A permission of which all holds but the law's own certainty.
@@ -109,7 +141,8 @@ fn contested<'q>(case: &Case<'_, 'q>, rule: &'q Rule, outcome: Outcome<'q>) -> O
             Outcome::Holds { until, support, switch: Some(point) }
         }
         (Some(point), Outcome::Holds { support, .. }) => {
-            Outcome::Misses(Miss { reason: Reason::Contested, progress: 120, support, switch: Some(point) })
+            let miss = Miss { reason: Reason::Contested, progress: 120, support, ..Miss::NOTHING };
+            Outcome::Misses(Miss { switch: Some(point), ..miss })
         }
         (_, outcome) => outcome,
     }
@@ -149,98 +182,6 @@ fn of_content(case: &Case<'_, '_>, reason: Reason) -> Reason {
         }
         Nature::ConsentRequest if reason == Reason::NoBasis => Reason::ConsentRequestIsMarketing,
         _ => reason,
-    }
-}
-
-/// Legitimate interests and opt-out regimes: allowed unless refused, where the conditions are shown.
-fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
-    let on_register = |l: &Listing| regime.unlisted.contains(l.register);
-    let (free_until, listing) = register::binding_listing(case, on_register, 0)?;
-    if let Some(listing) = listing {
-        return Ok(Outcome::Misses(Miss::new(Reason::Registered, 130, Atom::Listing(listing))));
-    }
-    let origin = Origin::of(case, regime)?;
-    let miss = |reason, progress, atom: Option<Atom>| {
-        Ok(Outcome::Misses(atom.map_or(Miss::NOTHING, |a| Miss::new(reason, progress, a))))
-    };
-    if regime.not_bought && origin.bought.is_some() && !origin.given {
-        return miss(Reason::NoBasis, 1, origin.bought);
-    }
-    if regime.from_person && origin.told.is_none() {
-        return match origin.collected {
-            Some(_) => miss(Reason::ConsentOtherPurpose, 54, origin.collected),
-            None => miss(Reason::NoBasis, 1, origin.bought.or(origin.known)),
-        };
-    }
-    if regime.profession_related && !case.question.message.form.profession_related {
-        let support = origin.known.or(origin.bought);
-        return Ok(Outcome::Misses(Miss {
-            reason: Reason::RelevanceUnproven,
-            progress: 30,
-            support,
-            switch: None,
-        }));
-    }
-    if regime.informed && origin.informed.is_none() {
-        return miss(Reason::RelationshipNoOptOutOffered, 40, origin.known);
-    }
-    let support = origin.informed.or(origin.told).or(origin.known);
-    Ok(Outcome::Holds { until: free_until, support, switch: None })
-}
-
-/// Where the sender has the address from.
-#[derive(Default)]
-struct Origin {
-    bought: Option<Atom>,
-    /// Any dealing of the address's owner with the sender.
-    known: Option<Atom>,
-    /// The person gave something of theirs, whatever the address.
-    given: bool,
-    informed: Option<Atom>,
-    /// The person gave this very address for the channel...
-    collected: Option<Atom>,
-    /// ...and was told that it would serve marketing.
-    told: Option<Atom>,
-}
-
-impl Origin {
-    fn of<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Origin> {
-        let mut origin = Origin::default();
-        for atom in case.view.relations() {
-            let Atom::Relation(r) = atom? else { continue };
-            // Who calls in has given no address.
-            if r.sender != case.sender() || r.kind == EventKind::InboundContact {
-                continue;
-            }
-            let third_party = match r.kind {
-                EventKind::BoughtList => !(regime.bought_with_proof && r.grade == Grade::Proof),
-                EventKind::Scraped => true,
-                EventKind::ImportedList => !r.from_person,
-                _ => false,
-            };
-            if third_party {
-                origin.bought = Some(Atom::Relation(r));
-                continue;
-            }
-            let by_person =
-                r.from_person && !matches!(r.kind, EventKind::ImportedList | EventKind::BoughtList);
-            origin.given |= by_person;
-            if !case.concerns_current_address(r.address, r.at) {
-                continue;
-            }
-            origin.known = Some(Atom::Relation(r));
-            if r.opt_out_offered == Tri::Yes && r.relevant_to_role != Tri::No {
-                origin.informed = Some(Atom::Relation(r));
-            }
-            let proven = r.grade != Grade::None && r.channels.contains(case.channel());
-            if by_person && proven && r.kind != EventKind::AddressPublished {
-                origin.collected = Some(Atom::Relation(r));
-                if relationship::told(case, regime.purpose, r.purposes) {
-                    origin.told = Some(Atom::Relation(r));
-                }
-            }
-        }
-        Ok(origin)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::codes::Reason;
 use crate::pack::{RegisterCheck, Rule};
 use crate::state::{Atom, Listing};
 use crate::time::{Instant, start_of_day};
+use chrono::Days;
 
 /// Until when no listing forbids.
 pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, wanted: &RegisterCheck) -> Check<'q, Instant> {
@@ -34,8 +35,8 @@ pub(super) fn binding_listing<'q>(
         let since = listing.listed_since(case.at).filter(|_| this_channel && concerns(&listing));
         let Some(since) = since else { continue };
         let zone = case.zone();
-        let grace = chrono::Duration::days(i64::from(grace_days));
-        let binding = start_of_day(since.local_date(zone) + grace, zone);
+        let first_day = since.local_date(zone).checked_add_days(Days::new(grace_days.into()));
+        let binding = first_day.map_or(Instant::MIN, |day| start_of_day(day, zone));
         if case.at >= binding {
             return Ok((free_until, Some(listing)));
         }

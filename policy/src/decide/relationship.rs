@@ -149,7 +149,7 @@ fn collected<'q>(
     if !counts_at_all && !(soft && (is_dealing(r.kind) || is_support(r.kind))) {
         return Ok(Err(Miss::NOTHING));
     }
-    if r.sender != case.sender() && !(wanted.inherited && case.took_over(r.sender, r.at)?) {
+    if r.sender != case.sender() && !(wanted.inherited && case.inherits(r.sender, r.at)?) {
         return lacks(Reason::RelationshipOtherSender, 24);
     }
     if !case.concerns_current_address(r.address, r.at) {
@@ -182,10 +182,13 @@ fn collected<'q>(
     if wanted.referred && !r.referred {
         return lacks(Reason::NoBasis, 51);
     }
-    if !told(case, wanted.purpose, r.purposes) {
-        let unnamed = wanted.purpose == PurposeTold::Named;
+    let asked = case.purpose_asked().filter(|(purpose, _)| *purpose > wanted.purpose);
+    let purpose = asked.map_or(wanted.purpose, |(purpose, _)| purpose);
+    if !told(case, purpose, r.purposes) {
+        let unnamed = purpose == PurposeTold::Named;
         let reason = if unnamed { Reason::RelevanceUnproven } else { Reason::ConsentOtherPurpose };
-        return lacks(reason, 54);
+        let rule = asked.map(|(_, rule)| rule);
+        return Ok(Err(Miss { rule, ..Miss::new(reason, 54, Atom::Relation(*r)) }));
     }
     let zone = case.zone();
     if wanted.before.is_some_and(|day| r.at >= start_of_day(day, zone)) {
@@ -251,10 +254,10 @@ fn contract<'q>(
     })
 }
 
-/// Whether the sender has written to the contact since, lawfully or not.
+/// Whether the sender has written to the contact since, lawfully or not, on whatever channel.
 fn written_to_since<'q>(case: &Case<'_, 'q>, since: Instant) -> Check<'q, bool> {
     for atom in case.view.activity() {
-        if case.sends_of(&atom?).is_some_and(|s| s.last >= since) {
+        if matches!(atom?, Atom::Sends(s) if s.sender == case.sender() && s.last >= since) {
             return Ok(true);
         }
     }

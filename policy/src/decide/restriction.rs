@@ -37,7 +37,7 @@ pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q, Instant> {
 /// names no category may be about the refused one. Who takes over a business takes over what was refused to it.
 fn reaches<'q>(case: &Case<'_, 'q>, r: &Restriction) -> Check<'q, bool> {
     let target = &case.question.target;
-    if r.sender != case.sender() && !case.took_over(r.sender, Instant::MIN)? {
+    if !case.answers_for(r.sender)? {
         return Ok(false);
     }
     let category = r.category == 0 || target.category == 0 || target.ancestors.contains(&r.category);
@@ -96,7 +96,7 @@ pub(super) fn refused_within<'q>(case: &Case<'_, 'q>, minutes: u32) -> Check<'q,
 pub(super) fn ever_refused<'q>(case: &Case<'_, 'q>) -> Check<'q, bool> {
     for atom in case.view.restrictions() {
         if let Atom::Restriction(r) = atom?
-            && r.sender == case.sender()
+            && case.answers_for(r.sender)?
         {
             return Ok(true);
         }
@@ -114,7 +114,8 @@ pub(super) fn erased<'q>(case: &Case<'_, 'q>) -> Check<'q, Option<Restriction>> 
     let mut last: Option<Restriction> = None;
     for atom in case.view.restrictions() {
         if let Atom::Restriction(r) = atom? {
-            let own = r.kind == RestrictionKind::Erasure && r.sender == case.sender() && r.other_contact == 0;
+            let own =
+                r.kind == RestrictionKind::Erasure && case.answers_for(r.sender)? && r.other_contact == 0;
             if own && last.is_none_or(|l| r.lifted_after > l.lifted_after) {
                 last = Some(r);
             }

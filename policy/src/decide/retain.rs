@@ -30,13 +30,18 @@ fn action(atom: &Atom) -> Option<(EventKind, u32, Instant)> {
     }
 }
 
+/// What others did: it starts the clock where the person did nothing, and never restarts it.
+fn starts_only(kind: EventKind) -> bool {
+    kind.is_delivered_by_others() || kind == EventKind::Referral
+}
+
 /// Whether any one action settles that the time is not over, without looking for the last.
 fn acted_lately<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, bool> {
     for atom in case.view.relations().chain(case.view.opt_ins()) {
         if let Some((kind, sender, at)) = action(&atom?)
             && sender == case.sender()
             && rule.actions.contains(kind)
-            && !kind.is_delivered_by_others()
+            && !starts_only(kind)
             && case.surely_within(at, rule.after)
         {
             return Ok(true);
@@ -65,7 +70,7 @@ pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Cloc
         if !counts {
             continue;
         }
-        if kind.is_delivered_by_others() {
+        if starts_only(kind) {
             if collected.is_none_or(|(t, _)| at < t) {
                 collected = Some((at, atom));
             }

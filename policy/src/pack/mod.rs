@@ -16,7 +16,7 @@ pub use validate::Fault;
 use crate::codes::*;
 use crate::holiday::Holiday;
 use chrono::NaiveDate;
-use enumset::EnumSet;
+use enumset::{EnumSet, EnumSetType};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -37,6 +37,9 @@ pub struct Pack {
     pub countries: Vec<Country>,
     /// The least advertising that turns a service message into a mixed one.
     pub mixed_from: Promotional,
+    /// Which of several permissions an answer names.
+    #[serde(default)]
+    pub grounds: Grounds,
     /// Where a channel is stricter than the others.
     #[serde(default)]
     pub mixed_from_on: BTreeMap<Channel, Promotional>,
@@ -56,6 +59,17 @@ pub struct Country {
     pub code: String,
     /// The principal zone, for contacts whose own is not known.
     pub zone: String,
+}
+
+/// Which of several permissions that hold is the basis of a yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grounds {
+    /// Any suffices: the one that lasts longest.
+    #[default]
+    LongestLived,
+    /// Consent, else a relationship, else what the law leaves to the person to refuse.
+    Ranked,
 }
 
 /// The outer limit for acting on an opt-out, for audits of batches under way: the gate itself denies at once.
@@ -118,6 +132,9 @@ pub struct When {
     pub natures: Option<EnumSet<Nature>>,
     #[serde(default)]
     pub except_natures: EnumSet<Nature>,
+    /// The nature that the message kind is registered with, before its content made the message `mixed`.
+    #[serde(default)]
+    pub registered_as: Option<EnumSet<Nature>>,
     #[serde(default)]
     pub channels: Option<EnumSet<Channel>>,
     #[serde(default)]
@@ -148,15 +165,16 @@ pub struct When {
     pub automated: Option<bool>,
     #[serde(default)]
     pub sender: Option<SenderTrait>,
-    /// Only for senders without this trait.
+    /// Only for senders with none of these traits.
     #[serde(default)]
-    pub sender_lacks: Option<SenderTrait>,
+    pub sender_lacks: EnumSet<SenderTrait>,
     /// Only while this contested point is decided permissively.
     #[serde(default)]
     pub switch: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, EnumSetType)]
+#[enumset(serialize_repr = "list")]
 #[serde(rename_all = "snake_case")]
 pub enum SenderTrait {
     Charity,
@@ -267,5 +285,37 @@ mod tests {
         );
         assert!(Pack::parse("id = 1").is_err());
         assert!(Pack::parse("nonsense").is_err());
+    }
+
+    #[test]
+    fn a_condition_that_nothing_would_look_at_is_refused() {
+        let faults = |rule: &str| {
+            let text = format!(
+                r#"
+                id = "xx"
+                title = "Nowhere"
+                authority = "none"
+                mixed_from = "substantial"
+                countries = [{{ code = "XX", zone = "Etc/UTC" }}]
+                switches = [{{ id = "xx.point", default = false, argument = "both ways", citation = "s.1" }}]
+                rules = [{{ id = "xx.rule/1", from = "2020-01-01", citation = "s.1", confidence = "high", {rule} }}]
+                "#
+            );
+            Pack::parse(&text).err().unwrap_or_default().into_iter().map(|f| f.path).collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        for then in ["consent = {}", "prohibited = {}", "regime = { basis = \"exempt\" }"] {
+            assert_eq!(faults(&format!("contested = \"xx.point\", then = {{ {then} }}")), none);
+        }
+        let form = "form = { unsubscribe = true }";
+        for then in [form, "service = { basis = \"contract\" }", "collected_for = { purpose = \"named\" }"] {
+            assert_eq!(faults(&format!("then = {{ {then} }}")), none);
+            assert_eq!(
+                faults(&format!("contested = \"xx.point\", then = {{ {then} }}")),
+                ["rules[0].contested"]
+            );
+        }
+        let any = "then = { collected_for = { purpose = \"any\" } }";
+        assert_eq!(faults(any), ["rules[0].then.purpose"]);
     }
 }

@@ -268,8 +268,8 @@ fn amendment(document: &Value, packs: &[Pack], faults: &mut Vec<Fault>) -> Optio
         let twice = rules.iter().any(|r| r.id == rule.id);
         fault(faults, twice, format!("{path}.id"), "expected an id that no other rule has");
         let permits = matches!(Phase::of(&rule), Phase::Service | Phase::Permission);
-        let problem = "expected a rule that denies: prohibited, register, hours, cap, form, retention or \
-                       opt_out_reach";
+        let problem = "expected a rule that denies: prohibited, register, hours, cap, form, retention, \
+                       opt_out_reach or collected_for";
         fault(faults, permits, format!("{path}.then"), problem);
         for (field, problem) in pack.rule_faults(&rule) {
             fault(faults, true, format!("{path}.{field}"), problem);

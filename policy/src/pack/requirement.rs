@@ -23,6 +23,7 @@ pub enum Requirement {
     Form(FormDuties),
     Retention(Retention),
     OptOutReach(OptOutReach),
+    CollectedFor(CollectedFor),
 }
 
 /// No permission is needed, and an opt-out does not stop it.
@@ -57,9 +58,12 @@ pub struct Consent {
     /// Only a signed writing counts.
     #[serde(default)]
     pub written: bool,
-    /// The opt-in must name the message's purpose; one for any purpose does not do.
+    /// The opt-in must be for the message's purpose alone: neither one for any purpose nor one of several at once does.
     #[serde(default)]
     pub named_purpose: bool,
+    /// Opens no number that one of these lists.
+    #[serde(default)]
+    pub unlisted: EnumSet<Register>,
 }
 
 /// The soft opt-in and its relatives: the address came from the person on such an occasion.
@@ -139,7 +143,7 @@ pub enum Counting {
     BackFromSendDay,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PurposeTold {
     #[default]
@@ -172,6 +176,9 @@ pub struct Regime {
     /// Whether marketing was among the purposes told at collection.
     #[serde(default)]
     pub purpose: PurposeTold,
+    /// No `collected_for` rule limits it.
+    #[serde(default)]
+    pub whatever_purpose: bool,
     /// Only for numbers that none of these lists.
     #[serde(default)]
     pub unlisted: EnumSet<Register>,
@@ -275,4 +282,12 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct OptOutReach {
     pub channels: EnumSet<Channel>,
+}
+
+/// A condition of all relationships and opt-out regimes: the address was collected for such messages. Relationships
+/// count only with that purpose told; regimes allow only what came from the person with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CollectedFor {
+    pub purpose: PurposeTold,
 }

@@ -1,6 +1,8 @@
 //! What a pack must satisfy beyond its types.
 
 use super::*;
+use crate::question::Phase;
+use crate::time::Period;
 
 /// One fault of a pack: where, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,6 +50,9 @@ impl Pack {
                 fault(format!("countries[{i}].zone"), "expected an IANA time zone");
             }
         }
+        if self.opt_out_deadline.as_ref().is_some_and(|d| d.business_days > 366) {
+            faults.push(Fault { path: "opt_out_deadline.business_days".into(), problem: TOO_LONG.into() });
+        }
         faults
     }
 
@@ -68,6 +73,10 @@ impl Pack {
         let unknown = |switch: &Option<String>| switch.as_deref().is_some_and(|s| !known(s));
         fault(unknown(&rule.when.switch), "when.switch", "expected one of the pack's switches");
         fault(unknown(&rule.contested), "contested", "expected one of the pack's switches");
+        let looked_at =
+            Phase::of(rule) == Phase::Permission || matches!(rule.then, Requirement::Prohibited(_));
+        let problem = "expected none: only permissions and prohibitions can be contested as a whole";
+        fault(rule.contested.is_some() && !looked_at, "contested", problem);
         let own = |code: &String| self.countries.iter().any(|c| c.code == *code);
         let countries = rule.when.countries.iter().chain(&rule.when.except_countries);
         fault(!{ countries }.all(own), "when.countries", "expected countries of the pack");
@@ -86,6 +95,9 @@ impl Pack {
     }
 }
 
+const TOO_LONG: &str = "expected a period that a statute could mean";
+const MOST_DAYS: u32 = 3660;
+
 /// What is wrong inside a requirement: the field and what was expected.
 fn requirement_faults(
     then: &Requirement,
@@ -97,6 +109,7 @@ fn requirement_faults(
             faults.push((field.to_owned(), problem));
         }
     };
+    let long = |period: &Option<Period>| period.is_some_and(|p| !p.is_conceivable());
     match then {
         Requirement::Relationship(r) => {
             for (kind, switch) in &r.contested {
@@ -117,6 +130,8 @@ fn requirement_faults(
                 "running",
                 "expected true, since it says what follows a contract's end",
             );
+            fault(long(&r.window), "window", TOO_LONG);
+            fault(long(&r.after_end), "after_end", TOO_LONG);
             fault(
                 r.renewed_by_sends && r.window.is_none(),
                 "window",
@@ -129,17 +144,26 @@ fn requirement_faults(
             );
         }
         Requirement::Consent(c) => {
+            fault(long(&c.max_age), "max_age", TOO_LONG);
+            fault(long(&c.unused), "unused", TOO_LONG);
             fault(c.lapses && c.max_age.is_none(), "max_age", "expected the period after which it lapses");
+        }
+        Requirement::CollectedFor(c) => {
+            fault(c.purpose == PurposeTold::Any, "purpose", "expected `disclosed` or `named`");
         }
         Requirement::Hours(h) => {
             let mut spans = h.weekdays.iter().chain(&h.saturday).chain(&h.sunday);
             fault(spans.any(|s| s.from >= s.to), "hours", "expected spans that end after they begin");
         }
         Requirement::Cap(c) => {
+            fault(c.days > MOST_DAYS || c.hours > MOST_DAYS, "days", TOO_LONG);
             fault((c.days == 0) == (c.hours == 0), "days", "expected either days or hours");
             fault(c.attempts == 0, "attempts", "expected at least one; use `prohibited` for none");
         }
+        Requirement::Register(r) => fault(r.grace_days > MOST_DAYS, "grace_days", TOO_LONG),
         Requirement::Retention(r) => {
+            fault(long(&Some(r.after)), "retention.after", TOO_LONG);
+            fault(r.warn_days > MOST_DAYS, "retention.warn_days", TOO_LONG);
             fault(
                 r.warn_days < r.renewal_days,
                 "retention.warn_days",

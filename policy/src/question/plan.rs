@@ -13,6 +13,8 @@ pub enum Phase {
     /// How far opt-outs reach.
     Refusal,
     Register,
+    /// What the data must have been collected for: a condition of permissions.
+    Collection,
     Permission,
     /// Retention, hours, caps, form.
     Last,
@@ -27,6 +29,7 @@ impl Phase {
             Requirement::Prohibited(_) => Phase::Prohibition,
             Requirement::OptOutReach(_) => Phase::Refusal,
             Requirement::Register(_) => Phase::Register,
+            Requirement::CollectedFor(_) => Phase::Collection,
             Requirement::Consent(_)
             | Requirement::Relationship(_)
             | Requirement::Regime(_)

@@ -68,6 +68,12 @@ impl State {
         };
         use EventKind::*;
         match fact.kind {
+            // Of unclear scope, or from everything: texts are e-mail's twin in every law, and none asks for two opt-outs.
+            OptOut if fact.scope == Scope::All && !fact.channels.is_disjoint(Channel::ELECTRONIC) => {
+                let channels = fact.channels | Channel::ELECTRONIC;
+                let stated = Fact { scope: Scope::Marketing, channels, ..fact.clone() };
+                return State::of_fact(&stated);
+            }
             OptOut if fact.via == Some(Via::System) => state.add(restriction(RestrictionKind::PassiveOptOut)),
             OptOut => state.add(restriction(RestrictionKind::OptOut)),
             OptInRefused if own => state.add(restriction(RestrictionKind::Refusal)),

@@ -9,6 +9,8 @@ use pg_consent_policy::time::Instant;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+const SENDER_TRAITS: &[&str] = &["charity", "political_party", "pension_authorised"];
+
 /// Lists of calling hours.
 pub const SPANS: &[&str] = &["weekdays", "saturday", "sunday"];
 
@@ -58,6 +60,9 @@ pub fn universe(name: &str, spoken: &Spoken) -> Result<Vec<String>> {
     let codes = |codes: &[&str]| codes.iter().map(|c| (*c).to_owned()).collect();
     Ok(match name {
         "channels" => codes(Channel::CODES),
+        "sender_lacks" => codes(SENDER_TRAITS),
+        // No other kind of message can become a mixed one.
+        "registered_as" => natures(true).chain(["mixed"]).map(str::to_owned).collect(),
         "lines" => codes(Line::CODES),
         "promotional" => codes(Promotional::CODES),
         "countries" | "except_countries" => spoken.countries.iter().cloned().collect(),
@@ -83,7 +88,7 @@ pub fn alternatives(name: &str, word: &str) -> Result<Vec<String>> {
         "mixed_from" | "email" | "sms" | "phone_live" | "phone_auto" | "post" => Promotional::CODES.to_vec(),
         "counting" => vec!["forward", "back_from_send_day"],
         "purpose" => vec!["any", "disclosed", "named"],
-        "sender" | "sender_lacks" => next(&["charity", "political_party", "pension_authorised"]),
+        "sender" => next(SENDER_TRAITS),
         _ => bail!("it is not known which values `{name}` can have"),
     };
     Ok(others.into_iter().filter(|o| *o != word).map(str::to_owned).collect())

@@ -110,3 +110,16 @@ fn a_yes_past_a_contested_prohibition_shows_the_decision() {
     let yes = answer(marketing().decided("qq.ban", true));
     assert!(yes.allowed && yes.policy_decision.unwrap().permissive);
 }
+
+#[test]
+fn an_oral_consent_opens_no_registered_number_in_the_fifth_circuit() {
+    let machine = marketing().on(Channel::PhoneAuto).at("2026-09-01T17:00:00Z");
+    let machine = machine.decided("us.fifth_circuit_oral_consent", true);
+    let oral = Fact { method: Some(Method::Oral), ..opt_in("2026-01-01") };
+    let texan = Contact::of("US").with(|p| p.region = "TX".into()).zone("America/Chicago").fact(oral);
+    assert_eq!(texan.answer(&machine), Ok(Basis::Consent));
+    let registered = texan.fact(listed(Register::UsDnc, "2025-01-01"));
+    assert_eq!(registered.answer(&machine), Err(Reason::Registered));
+    let signed = Fact { method: Some(Method::WrittenSigned), ..opt_in("2026-02-01") };
+    assert_eq!(registered.fact(signed).answer(&machine), Ok(Basis::Consent));
+}

@@ -153,3 +153,25 @@ fn a_jurisdiction_of_its_own_decides_for_its_countries() {
     assert!(allowed_under(&packs, &contact, &marketing()));
     assert!(!allowed_under(&packs, &Contact::of("QR").fact(opt_in("2026-01-01")), &marketing()));
 }
+
+#[test]
+fn an_organisation_can_ask_what_an_address_was_collected_for() {
+    let rule = json!({"id": "gb.own_purposes/1", "from": "2020-01-01", "citation": "house rule 1", "confidence": "high",
+                      "then": {"collected_for": {"purpose": "disclosed"}}});
+    let packs = under(json!({"extends": "gb", "rules": [rule]}));
+    let told = Contact::gb().fact(purchase("2026-03-01"));
+    let untold = Contact::gb().fact(Fact { purposes: Purpose::Survey.into(), ..purchase("2026-03-01") });
+    for ask in [marketing(), call()] {
+        assert!(allowed_under(&packs, &told, &ask));
+        assert!(untold.answer(&ask).is_ok() && !allowed_under(&packs, &untold, &ask));
+        let no = explain(Some(&untold.bytes()), &ask.question_under(&packs), None);
+        assert_eq!(
+            (no.reason, no.rule.as_deref()),
+            (Some(Reason::ConsentOtherPurpose), Some("gb.own_purposes/1"))
+        );
+    }
+    // Whoever gave nothing was told nothing.
+    assert!(Contact::gb().answer(&call()).is_ok() && !allowed_under(&packs, &Contact::gb(), &call()));
+    // Consent states its own purposes.
+    assert!(allowed_under(&packs, &Contact::gb().fact(opt_in("2026-03-01")), &marketing()));
+}

@@ -125,6 +125,7 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     unused: periods.1,
                     written: f[4] && f[5],
                     named_purpose: f[6] && f[5],
+                    unlisted: if f[15] { unlisted } else { EnumSet::empty() },
                 }),
                 Requirement::Relationship(relationship),
                 Requirement::Regime(Regime {
@@ -135,6 +136,7 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     bought_with_proof: f[10],
                     from_person: f[11],
                     purpose,
+                    whatever_purpose: f[16],
                     unlisted,
                 }),
                 Requirement::OngoingContract(OngoingContract { basis: Basis::Contract }),
@@ -169,6 +171,9 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     renewal_days: n.1,
                 }),
                 Requirement::OptOutReach(OptOutReach { channels }),
+                Requirement::CollectedFor(CollectedFor {
+                    purpose: if f[17] { PurposeTold::Named } else { PurposeTold::Disclosed },
+                }),
             ]
         },
     )
@@ -183,12 +188,11 @@ fn when(pack: &Pack) -> impl Strategy<Value = When> + use<> {
     let to = prop_oneof![3 => Just(Audience::default()), 1 => subsequence(people.to_vec(), 1..=4).prop_map(|patterns| {
         Audience::try_from(patterns.into_iter().map(str::to_owned).collect::<Vec<_>>()).unwrap()
     })];
-    let sender = || {
-        option::weighted(
-            0.2,
-            select(vec![SenderTrait::Charity, SenderTrait::PoliticalParty, SenderTrait::PensionAuthorised]),
-        )
-    };
+    const TRAITS: &[SenderTrait] =
+        &[SenderTrait::Charity, SenderTrait::PoliticalParty, SenderTrait::PensionAuthorised];
+    let sender = option::weighted(0.2, select(TRAITS.to_vec()));
+    let lacks = prop_oneof![4 => Just(EnumSet::empty()), 1 => some_of(TRAITS)];
+    let registered_as = option::weighted(0.2, some_of(Nature::ALL));
     let what = (
         option::of(some_of(Nature::ALL)),
         prop_oneof![3 => Just(EnumSet::empty()), 1 => some_of(Nature::ALL)],
@@ -203,10 +207,11 @@ fn when(pack: &Pack) -> impl Strategy<Value = When> + use<> {
         option::weighted(0.2, any::<bool>()),
         option::weighted(0.2, any::<bool>()),
     );
-    (what, whose, about, (sender(), sender()), option::weighted(0.2, select(switches))).prop_map(
+    (what, whose, about, (sender, lacks, registered_as), option::weighted(0.2, select(switches))).prop_map(
         |(what, whose, about, sender, switch)| When {
             natures: what.0,
             except_natures: what.1,
+            registered_as: sender.2,
             channels: what.2,
             lines: what.3,
             to: whose.0,
@@ -234,13 +239,17 @@ fn one_of_each(pack: &Pack) -> impl Strategy<Value = Vec<Rule>> + use<> {
     // Mostly for everything, so that rules get in each other's way.
     let when = prop_oneof![1 => Just(When::default()), 1 => when(pack)];
     (requirements(switches), when, dates).prop_map(move |(requirements, when, (from, until, contested))| {
-        let rule = |(n, then)| Rule {
+        let can_be_contested = |then: &Requirement| {
+            use Requirement::*;
+            matches!(then, Consent(_) | Relationship(_) | Regime(_) | OngoingContract(_) | Prohibited(_))
+        };
+        let rule = |(n, then): (usize, Requirement)| Rule {
             id: format!("{id}.random_{n}/1"),
             from,
             until: until.filter(|u| *u > from),
             when: when.clone(),
+            contested: contested.clone().filter(|_| can_be_contested(&then)),
             then,
-            contested: contested.clone(),
             citation: "chance".into(),
             source: String::new(),
             confidence: Confidence::Low,
@@ -253,7 +262,7 @@ fn one_of_each(pack: &Pack) -> impl Strategy<Value = Vec<Rule>> + use<> {
 
 /// A pack with some random rules beside, instead of or before its own.
 pub fn pack(of: &'static Pack) -> impl Strategy<Value = Pack> {
-    let random = vec((one_of_each(of), 0usize..12), 0..5);
+    let random = vec((one_of_each(of), 0usize..13), 0..5);
     (random, any::<u64>(), any::<bool>()).prop_map(|(random, kept, first)| {
         let own = of.rules.iter().enumerate().filter(|(i, _)| kept >> (i % 64) & 1 == 1 || kept % 3 == 0);
         let own: Vec<Rule> = own.map(|(_, r)| r.clone()).collect();
@@ -271,7 +280,7 @@ pub fn pack(of: &'static Pack) -> impl Strategy<Value = Pack> {
 /// A document that tightens some rules of a pack at random, as far as it is valid, and adds some.
 pub fn tightening(pack: Pack) -> impl Strategy<Value = (Pack, Value)> {
     let change = (any::<prop::sample::Index>(), one_of_each(&pack), vec(any::<prop::sample::Index>(), 1..12));
-    let own = (one_of_each(&pack), 5usize..12);
+    let own = (one_of_each(&pack), 5usize..13);
     (vec(change, 1..8), vec(own, 0..2), option::weighted(0.3, day())).prop_map(move |(changes, own, from)| {
         let mut document = json!({"extends": pack.id, "tighten": {}, "rules": []});
         if let Some(from) = from {

@@ -101,6 +101,7 @@ fn scope(when: &When) -> (String, String, String, Option<&String>) {
     let When {
         natures,
         except_natures,
+        registered_as,
         channels,
         to,
         lines,
@@ -125,6 +126,9 @@ fn scope(when: &When) -> (String, String, String, Option<&String>) {
     if !except_natures.is_empty() {
         messages.push(format!("except {}", each(*except_natures, words::nature, "and")));
     }
+    if let Some(natures) = registered_as {
+        messages.push(format!("registered as {}", each(*natures, words::nature, "or")));
+    }
     if let Some(sectors) = sectors {
         messages.push(format!("about {}", each(*sectors, words::sector, "or")));
     }
@@ -142,8 +146,8 @@ fn scope(when: &When) -> (String, String, String, Option<&String>) {
     if let Some(what) = sender {
         messages.push(format!("of a sender that is {}", words::sender(*what)));
     }
-    if let Some(what) = sender_lacks {
-        messages.push(format!("of a sender that is not {}", words::sender(*what)));
+    if !sender_lacks.is_empty() {
+        messages.push(format!("of a sender that is not {}", each(*sender_lacks, words::sender, "or")));
     }
 
     let mut ways = vec![channels.map_or("every channel".to_owned(), |c| each(c, words::channel, "or"))];

@@ -37,6 +37,15 @@ pub(super) fn sentences(then: &Requirement, service_messages: bool) -> Vec<Strin
              channels, whatever class of messages it was about.",
             each(*channels, words::channel, "or")
         )],
+        Requirement::CollectedFor(CollectedFor { purpose }) => {
+            let mut all = vec![
+                "A condition of every relationship, and of what is allowed unless refused, which then also takes an \
+                 address that came from the person."
+                    .to_owned(),
+            ];
+            all.extend(told(*purpose));
+            all
+        }
     }
 }
 
@@ -66,7 +75,7 @@ fn service(service: &Service) -> Vec<String> {
 }
 
 fn consent(consent: &Consent, service_messages: bool) -> Vec<String> {
-    let Consent { max_age, lapses, unused, written, named_purpose } = consent;
+    let Consent { max_age, lapses, unused, written, named_purpose, unlisted } = consent;
     let mut all =
         vec!["Prior consent to this sender, channel and purpose, given actively and proved.".to_owned()];
     all.extend(those([
@@ -84,7 +93,13 @@ fn consent(consent: &Consent, service_messages: bool) -> Vec<String> {
     all.extend(unused.map(|idle| {
         format!("It ends after {} without a message of the sender or a click of the person.", period(idle))
     }));
+    all.extend(only_unlisted(*unlisted));
     all
+}
+
+fn only_unlisted(lists: EnumSet<Register>) -> Option<String> {
+    let lists = (!lists.is_empty()).then(|| each(lists, words::register, "or"))?;
+    Some(format!("Only to numbers that are not listed in {lists}."))
 }
 
 fn told(purpose: PurposeTold) -> Option<String> {
@@ -199,6 +214,7 @@ fn regime(regime: &Regime) -> Vec<String> {
         bought_with_proof,
         from_person,
         purpose,
+        whatever_purpose,
         unlisted,
     } = regime;
     let mut all = vec![format!("{}: allowed unless the person refused.", named(*basis))];
@@ -214,12 +230,8 @@ fn regime(regime: &Regime) -> Vec<String> {
         (*from_person, "Only to addresses that came from the person."),
     ]));
     all.extend(told(*purpose));
-    if !unlisted.is_empty() {
-        all.push(format!(
-            "Only to numbers that are not listed in {}.",
-            each(*unlisted, words::register, "or")
-        ));
-    }
+    all.extend(those([(*whatever_purpose, "Whatever the address was collected for.")]));
+    all.extend(only_unlisted(*unlisted));
     all
 }
 

@@ -49,6 +49,7 @@ fn no_condition_of_a_rule_is_left_out_of_its_words() {
     let values = [
         ("natures", json!(["marketing"])),
         ("except_natures", json!(["marketing"])),
+        ("registered_as", json!(["transactional", "mixed"])),
         ("channels", json!(["sms"])),
         ("to", json!(["corporate:*"])),
         ("to", json!(["corporate:role"])),
@@ -66,7 +67,8 @@ fn no_condition_of_a_rule_is_left_out_of_its_words() {
         ("automated", json!(true)),
         ("automated", json!(false)),
         ("sender", json!("charity")),
-        ("sender_lacks", json!("charity")),
+        ("sender_lacks", json!(["charity"])),
+        ("sender_lacks", json!(["charity", "political_party"])),
         ("switch", json!("xx.point")),
     ];
     assert_told_apart("when", &fields, &values, |when| rule(when, &then).sentence());
@@ -94,6 +96,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
                 ("unused", json!({ "years": 4 })),
                 ("written", yes.clone()),
                 ("named_purpose", yes.clone()),
+                ("unlisted", json!(["US_DNC"])),
             ],
         ),
         (
@@ -138,6 +141,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
                 ("from_person", yes.clone()),
                 ("purpose", json!("disclosed")),
                 ("purpose", json!("named")),
+                ("whatever_purpose", yes.clone()),
                 ("unlisted", json!(["DNCL"])),
             ],
         ),
@@ -186,6 +190,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
             ],
         ),
         (json!({ "opt_out_reach": { "channels": ["sms"] } }), vec![("channels", json!(["email", "sms"]))]),
+        (json!({ "collected_for": { "purpose": "disclosed" } }), vec![("purpose", json!("named"))]),
     ];
     let all = json!({});
     let mut kinds = BTreeSet::new();

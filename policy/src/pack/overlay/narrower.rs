@@ -15,6 +15,7 @@ pub(super) fn beyond(inner: &When, outer: &When, pack: &Pack) -> Vec<&'static st
     let other = |same: bool, field, otherwise| if same { otherwise } else { field };
     let natures = other(inner.natures == outer.natures, "natures", "except_natures");
     beyond(!natures_of(inner).is_subset(natures_of(outer)), natures);
+    beyond(!within(inner.registered_as, outer.registered_as), "registered_as");
     beyond(!within(inner.channels, outer.channels), "channels");
     beyond(!inner.to.is_subset(outer.to), "to");
     beyond(!within(inner.lines, outer.lines), "lines");
@@ -65,5 +66,5 @@ fn concerns(w: &When, sector: Option<Sector>) -> bool {
 /// Whether a rule is about senders with just these traits, one bit each.
 fn sent_by(w: &When, traits: u8) -> bool {
     let has = |t: SenderTrait| traits & (1 << t as u8) != 0;
-    w.sender.is_none_or(has) && !w.sender_lacks.is_some_and(has)
+    w.sender.is_none_or(has) && !w.sender_lacks.iter().any(has)
 }

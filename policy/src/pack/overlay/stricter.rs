@@ -7,6 +7,7 @@ use crate::pack::*;
 use crate::question::Phase;
 use crate::time::Period;
 use chrono::{NaiveDate, NaiveTime};
+use enumset::EnumSet;
 
 /// A field that loosens, and what was expected of it.
 pub(super) type Loosening = (String, String);
@@ -162,6 +163,7 @@ impl Found {
                 let all = a.channels.is_subset(b.channels);
                 self.unless(all, "then.opt_out_reach.channels", "expected all of the rule's own");
             }
+            (CollectedFor(a), CollectedFor(b)) => self.purpose(a.purpose, b.purpose, "collected_for"),
             _ => self.add("then", "expected the rule's own kind of requirement"),
         }
     }
@@ -174,6 +176,7 @@ impl Found {
         self.limit(a.unused, b.unused, "consent.unused");
         self.condition(a.written, b.written, "consent.written");
         self.condition(a.named_purpose, b.named_purpose, "consent.named_purpose");
+        self.unlisted(a.unlisted, b.unlisted, "consent");
     }
 
     fn regime(&mut self, a: &Regime, b: &Regime) {
@@ -187,12 +190,17 @@ impl Found {
         }
         self.condition(a.from_person, b.from_person, "regime.from_person");
         self.purpose(a.purpose, b.purpose, "regime");
-        let all = a.unlisted.is_subset(b.unlisted);
-        self.unless(all, "then.regime.unlisted", "expected all of the rule's own");
+        self.relief(a.whatever_purpose, b.whatever_purpose, "regime.whatever_purpose");
+        self.unlisted(a.unlisted, b.unlisted, "regime");
+    }
+
+    fn unlisted(&mut self, own: EnumSet<Register>, changed: EnumSet<Register>, kind: &str) {
+        let field = format!("then.{kind}.unlisted");
+        self.unless(own.is_subset(changed), &field, "expected all of the rule's own");
     }
 
     fn purpose(&mut self, own: PurposeTold, changed: PurposeTold, kind: &str) {
-        let stricter = changed as u8 >= own as u8;
+        let stricter = changed >= own;
         self.unless(stricter, &format!("then.{kind}.purpose"), "expected no less than in the rule");
     }
 
@@ -264,7 +272,7 @@ impl Found {
         let narrowed = fields.iter().filter(|(differs, _)| *differs).map(|(_, field)| *field);
         match (&rule.then, &changed.then) {
             // By the first consent rule that applies it is judged whether an opt-in lifts an opt-out.
-            (Requirement::Consent(c), _) if *c != Consent::default() => {
+            (Requirement::Consent(c), _) if limits_opt_ins(c) => {
                 for field in narrowed {
                     let expected = "expected as in the rule: with it would go its limits on the opt-ins that \
                                     lift an opt-out; `max_age` of no days ends all consent";
@@ -294,6 +302,11 @@ impl Found {
             _ => {}
         }
     }
+}
+
+/// Whether a consent rule judges opt-ins in any way; what numbers it opens is another matter.
+fn limits_opt_ins(consent: &Consent) -> bool {
+    Consent { unlisted: EnumSet::empty(), ..consent.clone() } != Consent::default()
 }
 
 /// How an occasion counts: not, freely, or on a contested point. The field that says so, and whether it counts for no
