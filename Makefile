@@ -1,7 +1,7 @@
 # Thin on purpose: the work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint conformance docs psql install clean
+.PHONY: help demo test bench lint conformance mutate docs psql install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ lint: ## formatting, clippy, dependencies, shell scripts
 
 conformance: ## scenarios of a folder: DIR=../shared/scenarios [COUNTRY=GB,FR]
 	@scripts/conformance "$(DIR)" "$(COUNTRY)"
+
+mutate: ## flips every condition of every pack: would a scenario notice?
+	@scripts/mutate
 
 docs: ## the law in words, docs/law, from the packs
 	@scripts/docs

@@ -30,6 +30,10 @@ pgrx::pg_module_magic!(name, version);
 pub extern "C-unwind" fn _PG_init() {
     key::define_setting();
     pg::watch_configuration();
+    if pg::is_preloading() {
+        // Every session forked from here has the packs read already.
+        pg_consent_policy::pack::builtin();
+    }
 }
 
 extension_sql_file!("../../sql/01_types.sql", name = "types");

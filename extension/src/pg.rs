@@ -14,6 +14,12 @@ static CONFIGURATION_STALE: AtomicBool = AtomicBool::new(true);
 /// The table whose invalidation stands for all configuration (see `sql/03_tables.sql`); 0 while unknown.
 static CONFIGURATION_RELATION: AtomicU32 = AtomicU32::new(0);
 
+/// Whether the postmaster is loading the library for all sessions to come.
+pub fn is_preloading() -> bool {
+    // SAFETY: a plain flag of the backend, written before any library is loaded.
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
 pub fn watch_configuration() {
     // SAFETY: called once, from _PG_init; the callback is a static function that touches atomics only.
     unsafe {

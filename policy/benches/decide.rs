@@ -22,6 +22,7 @@ fn decisions(c: &mut Criterion) {
         typical::all().into_iter().map(|t| (typical::question(t.nature, t.channel), t)).collect();
     let mut boolean = c.benchmark_group("allows");
     for (question, t) in &cases {
+        assert_eq!(allows(&t.state, question), t.allowed, "{}", t.name);
         boolean.bench_function(t.name, |b| b.iter(|| allows(black_box(&t.state), black_box(question))));
     }
     boolean.finish();

@@ -9,4 +9,5 @@ mod drop_extension;
 mod dump_and_restore;
 mod key_types;
 mod outbox;
+mod preloaded;
 mod shop;

@@ -90,7 +90,9 @@ fn judge<'q>(
     if !case.concerns_current_address(opt_in.address, opt_in.at) {
         return lacks(Reason::NoBasis, 5);
     }
-    if !valid_method(opt_in) {
+    // Political advertising needs data from the person (Regulation (EU) 2024/900 art 18).
+    let secondhand = rule.named_purpose && opt_in.method == Method::ThirdParty;
+    if secondhand || !valid_method(opt_in) {
         return lacks(Reason::ConsentInvalid, 60);
     }
     if rule.written && opt_in.method != Method::WrittenSigned {

@@ -8,6 +8,7 @@ mod case;
 mod consent;
 mod form;
 mod permission;
+mod prohibition;
 mod register;
 mod relationship;
 mod restriction;
@@ -186,23 +187,11 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     if let Some(reason) = case.question.marketing_blocked.filter(|_| !case.nature().is_service()) {
         return Err(Denied::new(reason).into());
     }
-    let mut holds_until = Instant::MAX;
-    let mut fallen = None;
-    for rule in case.rules(Phase::Prohibition) {
-        if let Requirement::Prohibited(p) = &rule.then {
-            if let Some(switch) = rule.contested.as_deref() {
-                if case.switch(switch) {
-                    fallen = Some(switch);
-                    continue;
-                }
-                return Err(Denied { switch: Some(switch), ..Denied::new(Reason::Contested).by(rule) }.into());
-            }
-            let exempt = if p.except_ongoing_contract { case.ongoing_contract()? } else { None };
-            let contract = exempt.ok_or_else(|| Denied::new(Reason::Prohibited).by(rule))?;
-            holds_until = holds_until.min(contract.runs_until(case.at));
-        }
+    let prohibition = prohibition::check(case)?;
+    let mut holds_until = prohibition.until.min(restriction::check(case)?);
+    if let Some(denied) = prohibition.contested {
+        return Err(denied.into());
     }
-    holds_until = holds_until.min(restriction::check(case)?);
     for rule in case.rules(Phase::Register) {
         if let Requirement::Register(r) = &rule.then {
             holds_until = holds_until.min(register::check(case, rule, r)?);
@@ -221,7 +210,7 @@ fn judge<'q>(case: &Case<'_, 'q>, log: Option<&ContactLog>, timing: bool) -> Che
     }
     check_form(case)?;
     allowed.holds_until = allowed.holds_until.min(holds_until);
-    allowed.switch = allowed.switch.or(fallen);
+    allowed.switch = allowed.switch.or(prohibition.fallen);
     Ok(allowed)
 }
 

@@ -207,7 +207,9 @@ fn regime<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Outcome<'q>> {
         return Ok(Outcome::Misses(Miss { rule, ..miss }));
     }
     if regime.profession_related && !case.question.message.form.profession_related {
-        return miss(Reason::RelevanceUnproven, 30, origin.known.or(origin.bought));
+        let support = origin.known.or(origin.bought);
+        let reason = Reason::RelevanceUnproven;
+        return Ok(Outcome::Misses(Miss { reason, progress: 30, support, ..Miss::NOTHING }));
     }
     if regime.informed && origin.informed.is_none() {
         return miss(Reason::RelationshipNoOptOutOffered, 40, origin.known);

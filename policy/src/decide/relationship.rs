@@ -103,6 +103,9 @@ fn judge<'q>(
     if wanted.similar && !case.is_similar(r) {
         return lacks(Reason::RelationshipNotSimilar, 100);
     }
+    if wanted.same_category && r.category != case.question.target.category {
+        return lacks(Reason::RelationshipNotSimilar, 101);
+    }
     if wanted.first_message && written_to_since(case, r.at)? {
         return lacks(Reason::RelationshipExpired, 110);
     }

@@ -36,6 +36,7 @@ fn acted_lately<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, bool> {
         if let Some((kind, sender, at)) = action(&atom?)
             && sender == case.sender()
             && rule.actions.contains(kind)
+            && !kind.is_delivered_by_others()
             && case.surely_within(at, rule.after)
         {
             return Ok(true);
@@ -54,16 +55,25 @@ pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Cloc
         });
     }
     let mut last: Option<(Instant, Atom)> = None;
+    // An address that others delivered starts the clock where nothing else did; a list bought later is no sign of life.
+    let mut collected: Option<(Instant, Atom)> = None;
     let atoms = case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity());
     for atom in atoms {
         let atom = atom?;
         let Some((kind, sender, at)) = action(&atom) else { continue };
         let counts = sender == case.sender() && rule.actions.contains(kind);
-        if counts && last.is_none_or(|(t, _)| at > t) {
+        if !counts {
+            continue;
+        }
+        if kind.is_delivered_by_others() {
+            if collected.is_none_or(|(t, _)| at < t) {
+                collected = Some((at, atom));
+            }
+        } else if last.is_none_or(|(t, _)| at > t) {
             last = Some((at, atom));
         }
     }
-    Ok(last.map_or(Clock::NotStarted, |(at, atom)| Clock::Since(at, atom)))
+    Ok(last.or(collected).map_or(Clock::NotStarted, |(at, atom)| Clock::Since(at, atom)))
 }
 
 /// Until when the data may serve marketing.

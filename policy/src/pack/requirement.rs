@@ -83,6 +83,9 @@ pub struct Relationship {
     pub from_person: bool,
     #[serde(default = "yes")]
     pub similar: bool,
+    /// The very category of the message; a similar one does not do.
+    #[serde(default)]
+    pub same_category: bool,
     /// Of occasions that begin a contract, only while it runs; others are not affected.
     #[serde(default)]
     pub running: bool,

@@ -29,8 +29,7 @@ SELECT count(*) FILTER (WHERE NOT EXISTS (SELECT FROM consent.policy(a.jurisdict
 -- Contested points: the default, a decision, its revocation; a decision that no rule rests on is no secret.
 RESET SESSION AUTHORIZATION;
 INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, decided_on, reason, document) VALUES
-    ('gb.basket_is_negotiation', false, 'the privacy officer', '2026-05-01', 'no ruling yet', 'memo 7'),
-    ('gb.basket_is_negotation', true, 'the privacy officer', '2026-05-02', 'a typing error', '');
+    ('gb.basket_is_negotiation', false, 'the privacy officer', '2026-05-01', 'no ruling yet', 'memo 7');
 SET SESSION AUTHORIZATION test_audit;
 SELECT rule, contested FROM consent.policy('GB', '2026-06-01Z') WHERE contested <> '{}';
 SELECT jurisdiction, rule, contested, note, decisions FROM consent.audit_policy WHERE decisions IS NOT NULL AND jurisdiction = 'gb' ORDER BY rule;

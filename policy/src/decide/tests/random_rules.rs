@@ -63,7 +63,7 @@ fn relationship(switches: Vec<String>) -> impl Strategy<Value = Relationship> {
     let days = (option::weighted(0.2, day()), option::weighted(0.1, day()));
     let windows = (option::of(period()), option::of(period()), option::weighted(0.3, select(switches)));
     let rare = || prop::bool::weighted(0.15);
-    let flags = (any::<[bool; 4]>(), [rare(), rare(), rare(), rare(), rare()]);
+    let flags = (any::<[bool; 4]>(), [rare(), rare(), rare(), rare(), rare(), rare()]);
     let how = (basis(), select(vec![Counting::Forward, Counting::BackFromSendDay]), purpose(), any::<bool>());
     (some_of(OCCASIONS), contested, days, windows, flags, how).prop_map(
         |(
@@ -81,6 +81,7 @@ fn relationship(switches: Vec<String>) -> impl Strategy<Value = Relationship> {
                 refusal_offered: often[0],
                 from_person: often[1],
                 similar: often[2],
+                same_category: rare[5],
                 running: often[3],
                 after_end: after_end.filter(|_| often[3]),
                 ended_contested: ended_contested.filter(|_| often[3]),

@@ -118,6 +118,7 @@ fn relationship(relationship: &Relationship) -> Vec<String> {
         refusal_offered,
         from_person,
         similar,
+        same_category,
         running,
         after_end,
         ended_contested,
@@ -155,6 +156,7 @@ fn relationship(relationship: &Relationship) -> Vec<String> {
         (*refusal_offered, "The person was offered a refusal at collection and did not use it."),
         (!*refusal_offered, "A refusal need not have been offered at collection."),
         (*similar, "The message is about the same products or similar ones."),
+        (*same_category, "The occasion was about the very category of the message."),
         (!*similar, "The message may be about any product."),
     ]));
     all.extend(told(*purpose));

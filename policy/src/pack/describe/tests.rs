@@ -110,6 +110,7 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
                 ("refusal_offered", json!(false)),
                 ("from_person", json!(false)),
                 ("similar", json!(false)),
+                ("same_category", yes.clone()),
                 ("running", json!(false)),
                 ("after_end", json!({ "years": 2 })),
                 ("ended_contested", json!("xx.point")),

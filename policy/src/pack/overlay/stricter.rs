@@ -216,6 +216,7 @@ impl Found {
             (a.refusal_offered, b.refusal_offered, "refusal_offered"),
             (a.from_person, b.from_person, "from_person"),
             (a.similar, b.similar, "similar"),
+            (a.same_category, b.same_category, "same_category"),
             (a.first_message, b.first_message, "first_message"),
             (a.collected_in_force, b.collected_in_force, "collected_in_force"),
             (a.role_related, b.role_related, "role_related"),
