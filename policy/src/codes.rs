@@ -2,7 +2,7 @@
 //!
 //! A code's position in its list is stored in states and questions, so lists only ever grow at the end.
 
-use enumset::{EnumSet, EnumSetType};
+use enumset::EnumSetType;
 use serde::{Deserialize, Serialize};
 
 /// A code that is not in its list. Carries what was expected, never what the caller wrote elsewhere.
@@ -57,11 +57,6 @@ macro_rules! codes {
 codes!(Channel, "channel" {
     Email = "email", Sms = "sms", PhoneLive = "phone_live", PhoneAuto = "phone_auto", Post = "post",
 });
-
-impl Channel {
-    /// What electronic-message laws treat alike.
-    pub const ELECTRONIC: EnumSet<Channel> = enumset::enum_set!(Channel::Email | Channel::Sms);
-}
 
 codes!(
     /// What a message is by its content. A registered message kind has one of these.

@@ -48,7 +48,8 @@ fn reaches<'q>(case: &Case<'_, 'q>, r: &Restriction) -> Check<'q, bool> {
 fn reaches_further(case: &Case<'_, '_>, r: &Restriction) -> bool {
     case.rules(Phase::Refusal).any(|rule| match &rule.then {
         Requirement::OptOutReach(reach) => {
-            reach.channels.contains(case.channel())
+            (r.everything || !reach.only_from_everything)
+                && reach.channels.contains(case.channel())
                 && !r.channels.is_disjoint(reach.channels)
                 && r.lifted_after >= start_of_day(rule.from, case.zone())
         }

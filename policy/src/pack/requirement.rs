@@ -282,6 +282,9 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub struct OptOutReach {
     pub channels: EnumSet<Channel>,
+    /// Only of opt-outs from everything, not from marketing or a class of messages.
+    #[serde(default)]
+    pub only_from_everything: bool,
 }
 
 /// A condition of all relationships and opt-out regimes: the address was collected for such messages. Relationships

@@ -16,6 +16,8 @@ pub struct Restriction {
     pub channels: EnumSet<Channel>,
     /// The opted-out category (with its subtree); 0 for all.
     pub category: CategoryId,
+    /// An opt-out from everything, or of unclear scope, rather than from marketing.
+    pub everything: bool,
     /// Not 0: came from another contact (this tag) who uses the same address.
     pub other_contact: u32,
     /// In force from here: the earlier of happened and recorded.
@@ -238,9 +240,14 @@ impl Relation {
 impl Atom {
     pub fn key(&self) -> Key {
         match self {
-            Atom::Restriction(r) => {
-                [0, r.kind as u32, r.sender, r.channels.as_u32(), r.other_contact, r.category]
-            }
+            Atom::Restriction(r) => [
+                0,
+                r.kind as u32 | u32::from(r.everything) << 8,
+                r.sender,
+                r.channels.as_u32(),
+                r.other_contact,
+                r.category,
+            ],
             Atom::Listing(l) => [1, l.register as u32, l.sender, l.channels.as_u32(), 0, 0],
             Atom::OptIn(o) => {
                 let scope = o.channels.as_u32() | (o.purposes.as_u32()) << 8;

@@ -61,6 +61,7 @@ impl State {
                 } else {
                     0
                 },
+                everything: kind == RestrictionKind::OptOut && fact.scope == Scope::All,
                 other_contact: fact.other_contact,
                 from: earlier,
                 lifted_after: fact.at.max(fact.recorded_at),
@@ -68,12 +69,6 @@ impl State {
         };
         use EventKind::*;
         match fact.kind {
-            // Of unclear scope, or from everything: texts are e-mail's twin in every law, and none asks for two opt-outs.
-            OptOut if fact.scope == Scope::All && !fact.channels.is_disjoint(Channel::ELECTRONIC) => {
-                let channels = fact.channels | Channel::ELECTRONIC;
-                let stated = Fact { scope: Scope::Marketing, channels, ..fact.clone() };
-                return State::of_fact(&stated);
-            }
             OptOut if fact.via == Some(Via::System) => state.add(restriction(RestrictionKind::PassiveOptOut)),
             OptOut => state.add(restriction(RestrictionKind::OptOut)),
             OptInRefused if own => state.add(restriction(RestrictionKind::Refusal)),

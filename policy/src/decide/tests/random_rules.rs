@@ -170,7 +170,7 @@ fn requirements(switches: Vec<String>) -> impl Strategy<Value = Vec<Requirement>
                     warn_days: 90,
                     renewal_days: n.1,
                 }),
-                Requirement::OptOutReach(OptOutReach { channels }),
+                Requirement::OptOutReach(OptOutReach { channels, only_from_everything: f[16] }),
                 Requirement::CollectedFor(CollectedFor {
                     purpose: if f[17] { PurposeTold::Named } else { PurposeTold::Disclosed },
                 }),

@@ -32,10 +32,12 @@ pub(super) fn sentences(then: &Requirement, service_messages: bool) -> Vec<Strin
         Requirement::Cap(r) => cap(r),
         Requirement::Form(r) => form(r),
         Requirement::Retention(r) => retention(r),
-        Requirement::OptOutReach(OptOutReach { channels }) => vec![format!(
-            "An opt-out given while this rule is in force, by whichever of {}, reaches all messages on all of these \
-             channels, whatever class of messages it was about.",
-            each(*channels, words::channel, "or")
+        Requirement::OptOutReach(OptOutReach { channels, only_from_everything }) => vec![format!(
+            "An opt-out {}given while this rule is in force, by whichever of {}, reaches all messages on all of these \
+             channels{}.",
+            if *only_from_everything { "from everything " } else { "" },
+            each(*channels, words::channel, "or"),
+            if *only_from_everything { "" } else { ", whatever class of messages it was about" }
         )],
         Requirement::CollectedFor(CollectedFor { purpose }) => {
             let mut all = vec![

@@ -189,7 +189,10 @@ fn no_field_of_a_requirement_is_left_out_of_its_words() {
                 ("renewal_days", json!(61)),
             ],
         ),
-        (json!({ "opt_out_reach": { "channels": ["sms"] } }), vec![("channels", json!(["email", "sms"]))]),
+        (
+            json!({ "opt_out_reach": { "channels": ["sms"] } }),
+            vec![("channels", json!(["email", "sms"])), ("only_from_everything", yes.clone())],
+        ),
         (json!({ "collected_for": { "purpose": "disclosed" } }), vec![("purpose", json!("named"))]),
     ];
     let all = json!({});

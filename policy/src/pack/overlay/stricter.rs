@@ -162,6 +162,11 @@ impl Found {
             (OptOutReach(a), OptOutReach(b)) => {
                 let all = a.channels.is_subset(b.channels);
                 self.unless(all, "then.opt_out_reach.channels", "expected all of the rule's own");
+                self.relief(
+                    a.only_from_everything,
+                    b.only_from_everything,
+                    "opt_out_reach.only_from_everything",
+                );
             }
             (CollectedFor(a), CollectedFor(b)) => self.purpose(a.purpose, b.purpose, "collected_for"),
             _ => self.add("then", "expected the rule's own kind of requirement"),

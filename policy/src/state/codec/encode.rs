@@ -70,7 +70,10 @@ impl Writer {
         self.u8(tag_of(atom));
         match atom {
             Atom::Restriction(r) => {
-                self.u8(r.kind as u8 | u8::from(r.category != 0) << 4 | u8::from(r.other_contact != 0) << 5);
+                self.u8(r.kind as u8
+                    | u8::from(r.category != 0) << 4
+                    | u8::from(r.other_contact != 0) << 5
+                    | u8::from(r.everything) << 6);
                 self.varint(r.sender.into());
                 self.u8(r.channels.as_u8());
                 if r.category != 0 {

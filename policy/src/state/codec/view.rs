@@ -322,6 +322,7 @@ fn read_restriction(r: &mut Reader<'_>) -> Read<Restriction> {
         sender,
         channels,
         category,
+        everything: packed & 0x40 != 0,
         other_contact,
         from,
         lifted_after: Instant(from.0.checked_add_unsigned(r.varint()?).ok_or(Corrupt)?),
