@@ -32,9 +32,10 @@ BEGIN
       FROM jsonb_array_elements(consent._override_faults(NEW.document, coalesce(others, '[]'))) WITH ORDINALITY f;
     IF faults IS NOT NULL THEN
         RAISE EXCEPTION 'own rules `%` are not valid', NEW.name USING ERRCODE = 'invalid_parameter_value', DETAIL = faults,
-            HINT = 'Own rules can only tighten. For a contested point, record a decision in consent_data.policy_decision.';
+            HINT = CASE WHEN NEW.document ? 'extends' THEN 'Own rules can only tighten. For a contested point, record a decision in consent_data.policy_decision.'
+                   ELSE 'A pack of your own has the shape of those in policy/packs, as JSON.' END;
     END IF;
-    IF TG_OP = 'UPDATE' AND NEW.document <> OLD.document THEN
+    IF TG_OP = 'INSERT' OR NEW.document <> OLD.document THEN
         NEW.made_by := session_user;
         NEW.made_at := now();
     END IF;

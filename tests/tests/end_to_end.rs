@@ -4,6 +4,7 @@
 
 mod agreement;
 mod batch;
+mod configuration;
 mod crash;
 mod drop_extension;
 mod dump_and_restore;

@@ -152,6 +152,31 @@ impl Amendment {
     }
 }
 
+/// Codes in use for countries that have a pack: aliases, and territories under the same law. As jurisdictions of their
+/// own they would be a way around it.
+const UNDER_ANOTHER_LAW: [(&str, &str); 20] = [
+    ("UK", "GB"),
+    ("EL", "GR"),
+    ("GP", "FR"),
+    ("MQ", "FR"),
+    ("GF", "FR"),
+    ("RE", "FR"),
+    ("YT", "FR"),
+    ("BL", "FR"),
+    ("MF", "FR"),
+    ("PM", "FR"),
+    ("AX", "FI"),
+    ("PR", "US"),
+    ("GU", "US"),
+    ("VI", "US"),
+    ("AS", "US"),
+    ("MP", "US"),
+    ("CX", "AU"),
+    ("CC", "AU"),
+    ("NF", "AU"),
+    ("TK", "NZ"),
+];
+
 /// What a document lays claim to, and where it says so: rules, or a pack's id and countries.
 fn claims(document: &Value) -> Vec<(String, String)> {
     let text = |v: &Value, field: &str| v.get(field).and_then(Value::as_str).map(str::to_owned);
@@ -215,6 +240,14 @@ fn pack(document: &Value, packs: &[Pack], faults: &mut Vec<Fault>) -> Option<Pac
     fault(faults, pack.fallback, "fallback", "expected false: unknown countries have a pack");
     for (i, country) in pack.countries.iter().enumerate() {
         let path = format!("countries[{i}].code");
+        if let Some((_, of)) = UNDER_ANOTHER_LAW.iter().find(|(code, _)| *code == country.code) {
+            fault(
+                faults,
+                true,
+                &path,
+                &format!("expected the code {of}, whose law holds there: map it in the bound view"),
+            );
+        }
         if let Some(by) = packs.iter().find(|p| p.countries.iter().any(|c| c.code == country.code)) {
             let problem = format!("expected a country that no compiled-in pack has; `{}` has it", by.id);
             fault(faults, true, path.clone(), problem);

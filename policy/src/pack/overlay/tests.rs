@@ -276,6 +276,9 @@ fn a_jurisdiction_of_its_own_can_be_added_but_none_replaced() {
         paths(document)
     };
     assert_eq!(with(&|d| d["countries"][0]["code"] = json!("GB")), ["countries[0].code"]);
+    for alias in ["UK", "RE"] {
+        assert_eq!(with(&|d| d["countries"][0]["code"] = json!(alias)), ["countries[0].code"], "{alias}");
+    }
     assert_eq!(with(&|d| d["fallback"] = json!(true)), ["fallback"]);
     assert_eq!(with(&|d| d["id"] = json!("gb")), ["id", "switches[0].id", "rules[0].id", "rules[1].id"]);
     assert_eq!(
