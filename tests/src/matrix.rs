@@ -10,7 +10,7 @@ mod situations;
 mod world;
 
 use crate::parallel::in_parallel;
-use answers::Asking;
+use answers::{Asking, Changed};
 use anyhow::{Context, Result};
 use pg_consent_policy::pack::Pack;
 use std::collections::BTreeMap;
@@ -31,12 +31,12 @@ pub fn page(pack: &Pack) -> String {
 /// Of changed versions of a pack, those that answer somebody otherwise: by position.
 pub fn noticed(pack: &Pack, changed: &[&Pack]) -> Vec<bool> {
     let mut noticed = vec![false; changed.len()];
-    let classes: Vec<Vec<usize>> = changed.iter().map(|c| answers::classes(&[pack, c])).collect();
+    let changed: Vec<Changed<'_>> = changed.iter().map(|c| Changed::new(pack, c)).collect();
     for situation in situations::all(pack) {
         let asking = Asking::new(&situation, pack);
         let answers = answers::ask_all(&situation, pack);
         let left: Vec<usize> = (0..changed.len()).filter(|i| !noticed[*i]).collect();
-        let seen = in_parallel(&left, |i| asking.differs(&answers, changed[*i], &classes[*i]));
+        let seen = in_parallel(&left, |i| asking.differs(&answers, &changed[*i]));
         for (i, seen) in left.into_iter().zip(seen) {
             noticed[i] |= seen;
         }

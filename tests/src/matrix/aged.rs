@@ -202,8 +202,12 @@ impl Contacts<'_> {
             let long_ago = at(self.opt_in(), days_before(t, 400));
             let act = at(Fact { method: Some(Method::Active), ..self.fact(kind) }, t);
             let act = Fact { channels: EnumSet::all(), ..act };
-            let name = format!("consent long ago, {kind} {name} {} ago", words(period));
-            self.add(&name, Some(SUBSCRIBER), vec![long_ago, act]);
+            let after_consent = format!("consent long ago, {kind} {name} {} ago", words(period));
+            self.add(&after_consent, Some(SUBSCRIBER), vec![long_ago, act.clone()]);
+            if kind.is_delivered_by_others() {
+                let name = format!("{kind} {name} {} ago, nothing since", words(period));
+                self.add(&name, Some(STRANGER), vec![act]);
+            }
         }
     }
 }

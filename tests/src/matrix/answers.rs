@@ -5,7 +5,7 @@ use super::situations::Situation;
 use super::world::Place;
 use pg_consent_policy::codes::*;
 use pg_consent_policy::decide::decide;
-use pg_consent_policy::pack::{Audience, Pack};
+use pg_consent_policy::pack::{Audience, Pack, REGION_UNKNOWN};
 use pg_consent_policy::question::Question;
 use pg_consent_policy::state::State;
 use std::collections::BTreeMap;
@@ -118,12 +118,22 @@ impl<'a> Asking<'a> {
     }
 
     /// Whether any contact is answered otherwise under a changed pack. Messages for which the same rules count have the
-    /// same answers. `classes` are those of both packs.
-    pub fn differs(&self, answers: &[Codes], changed: &Pack, classes: &[usize]) -> bool {
+    /// same answers.
+    pub fn differs(&self, answers: &[Codes], changed: &Changed<'_>) -> bool {
         let Situation { asked, at, with_reasons, .. } = self.situation;
-        let own = std::slice::from_ref(changed);
+        let Changed { pack, classes, .. } = changed;
+        if !changed.may_matter(self.situation) {
+            return false;
+        }
         self.questions.iter().any(|((channel, nature), before)| {
-            let after = asked.question(*nature, *channel, *at, own);
+            if !changed.may_select(*channel, *nature) {
+                return false;
+            }
+            let ask = |pack: &Pack| asked.question(*nature, *channel, *at, std::slice::from_ref(pack));
+            if changed.narrow.as_ref().is_some_and(|(old, new)| ask(old).law == ask(new).law) {
+                return false;
+            }
+            let after = ask(pack);
             after.law != before.law
                 && self.folded.iter().zip(answers).any(|(folded, codes)| {
                     let codes = &codes[&(*channel, *nature)];
@@ -132,6 +142,51 @@ impl<'a> Asking<'a> {
                         .filter(first)
                         .any(|pair| folded.ask(&after, pair, *with_reasons) != codes[pair])
                 })
+        })
+    }
+}
+
+/// A changed version of a pack.
+pub struct Changed<'a> {
+    pack: &'a Pack,
+    classes: Vec<usize>,
+    /// Where nothing but rules changed: the two packs with these alone, which are quicker to compare.
+    narrow: Option<(Pack, Pack)>,
+}
+
+impl<'a> Changed<'a> {
+    pub fn new(pack: &Pack, changed: &'a Pack) -> Changed<'a> {
+        let other = |of: &Pack, than: &Pack| Pack {
+            rules: of.rules.iter().filter(|r| !than.rules.contains(r)).cloned().collect(),
+            ..of.clone()
+        };
+        let (old, new) = (other(pack, changed), other(changed, pack));
+        let bare = |p: &Pack| Pack { rules: Vec::new(), ..p.clone() };
+        let narrow = (bare(pack) == bare(changed)).then_some((old, new));
+        Changed { pack: changed, classes: classes(&[pack, changed]), narrow }
+    }
+
+    /// Whether a changed rule may be about such a message; a service message may turn out a mixed one.
+    fn may_select(&self, channel: Channel, nature: Nature) -> bool {
+        let Some((old, new)) = &self.narrow else { return true };
+        old.rules.iter().chain(&new.rules).any(|r| {
+            r.when.channels.is_none_or(|c| c.contains(channel))
+                && r.when
+                    .natures
+                    .is_none_or(|n| n.contains(nature) || nature.is_service() && n.contains(Nature::Mixed))
+        })
+    }
+
+    /// Whether a changed rule is in force then and there, before the change or after it.
+    fn may_matter(&self, situation: &Situation) -> bool {
+        let Some((old, new)) = &self.narrow else { return true };
+        let Place { country, region, zone, .. } = &situation.place;
+        let day = situation.at.local_date(*zone);
+        let region = region.as_deref().unwrap_or(REGION_UNKNOWN);
+        old.rules.iter().chain(&new.rules).any(|r| {
+            (situation.with_reasons || r.in_force_on(day))
+                && (r.when.regions.is_empty() || r.when.regions.iter().any(|x| x == region))
+                && (r.when.countries.is_empty() || r.when.countries.contains(country))
         })
     }
 }

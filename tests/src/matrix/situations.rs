@@ -142,14 +142,7 @@ impl Situations<'_> {
                 self.message(Whom::Everybody, |a| a.sender = sender_with(sender));
             }
         }
-        let mut sectors = EnumSet::<Sector>::empty();
-        for rule in &self.pack.rules {
-            sectors |= rule.when.sectors.unwrap_or_default() | rule.when.except_sectors;
-        }
-        if let Some(other) = Sector::ALL.iter().find(|s| !sectors.contains(**s)) {
-            sectors.insert(*other);
-        }
-        for sector in sectors {
+        for sector in self.sectors() {
             self.message(Whom::Typical, |a| a.sector = Some(sector));
         }
         for switch in &self.pack.switches {
@@ -197,8 +190,23 @@ impl Situations<'_> {
                 Some(until) if until <= today() => until - Days::new(1),
                 _ => rule.from,
             };
+            for sector in self.sectors().into_iter().filter(|_| rule.when.sectors.is_some() && day != today())
+            {
+                let asked = Asked { sector: Some(sector), ..asked.clone() };
+                self.add(Some(0), asked, place.clone(), day, Whom::Typical);
+            }
             self.add(Some(0), asked, place, day, Whom::Everybody);
         }
+    }
+
+    /// Those that the pack names, and one that it doesn't.
+    fn sectors(&self) -> EnumSet<Sector> {
+        let mut sectors = EnumSet::<Sector>::empty();
+        for rule in &self.pack.rules {
+            sectors |= rule.when.sectors.unwrap_or_default() | rule.when.except_sectors;
+        }
+        sectors
+            | Sector::ALL.iter().find(|s| !sectors.contains(**s)).map_or(EnumSet::empty(), |s| (*s).into())
     }
 
     /// The message that a rule speaks of.
