@@ -128,9 +128,9 @@ impl Situations<'_> {
         self.form(|f| f.automated = true);
         self.message(Whom::Everybody, |a| a.form.profession_related = true);
         self.message(Whom::Everybody, |a| a.form.ongoing_contract_related = true);
-        self.form(|f| f.identity = false);
-        self.form(|f| f.postal_address = false);
-        self.form(|f| f.misleading_subject = true);
+        for defect in defects(&Form::default()) {
+            self.form(|f| f.clone_from(&defect));
+        }
         for unsubscribe in Unsubscribe::ALL {
             self.form(|f| f.unsubscribe = *unsubscribe);
         }
@@ -194,6 +194,12 @@ impl Situations<'_> {
             {
                 let asked = Asked { sector: Some(sector), ..asked.clone() };
                 self.add(Some(0), asked, place.clone(), day, Whom::Typical);
+            }
+            if let Requirement::Form(_) = rule.then {
+                for form in defects(&asked.form) {
+                    let asked = Asked { form, ..asked.clone() };
+                    self.add(Some(0), asked, place.clone(), day, Whom::Typical);
+                }
             }
             self.add(Some(0), asked, place, day, Whom::Everybody);
         }
@@ -279,6 +285,16 @@ impl Situations<'_> {
             }
         }
     }
+}
+
+/// The form with one thing missing or wrong.
+fn defects(form: &Form) -> [Form; 4] {
+    [
+        Form { identity: false, ..form.clone() },
+        Form { postal_address: false, ..form.clone() },
+        Form { misleading_subject: true, ..form.clone() },
+        Form { unsubscribe: Unsubscribe::None, ..form.clone() },
+    ]
 }
 
 pub fn sender_with(what: SenderTrait) -> Sender {
