@@ -1,7 +1,7 @@
 # Thin on purpose: the work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint conformance mutate docs psql install clean
+.PHONY: help demo test bench lint conformance matrix mutate docs psql install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,10 @@ lint: ## formatting, clippy, dependencies, shell scripts
 conformance: ## scenarios of a folder: DIR=../shared/scenarios [COUNTRY=GB,FR]
 	@scripts/conformance "$(DIR)" "$(COUNTRY)"
 
-mutate: ## flips every condition of every pack: would a scenario notice?
+matrix: ## what typical contacts are answered, tests/matrix, from the packs
+	@scripts/matrix
+
+mutate: ## flips every condition of every pack: would a scenario or the matrix notice?
 	@scripts/mutate
 
 docs: ## the law in words, docs/law, from the packs

@@ -5,6 +5,8 @@ pub mod cluster;
 pub mod conformance;
 pub mod demo_data;
 pub mod lawdocs;
+pub mod matrix;
 pub mod mutation;
+pub mod parallel;
 pub mod scenario;
 pub mod show;

@@ -1,17 +1,17 @@
-//! Whether the scenarios would notice: each single condition of a pack is flipped, and some scenario must then answer
-//! otherwise than the law says.
+//! Whether it would be noticed: each single condition of a pack is flipped, and some scenario must then answer otherwise
+//! than the law says, or some approved answer change.
 
 mod flips;
 mod values;
 mod variants;
 
+use crate::matrix;
+use crate::parallel::in_parallel;
 use crate::scenario::{Answer, Prepared, Scenario};
 use anyhow::{Context, Result};
 use flips::Flip;
 use pg_consent_policy::pack::Pack;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What became of one pack's mutants.
 #[derive(Debug, Default)]
@@ -19,13 +19,15 @@ pub struct Outcome {
     pub pack: String,
     pub scenarios: usize,
     pub mutants: usize,
+    /// Of the mutants killed those that a scenario answers to; of the others only the approved answers change.
+    pub by_scenarios: usize,
     /// In the pack's order.
     pub survivors: Vec<Survivor>,
     /// Scenarios that fail as it is; they can kill nothing.
     pub failing: Vec<String>,
 }
 
-/// A flip that no scenario answers to.
+/// A flip that nothing answers to.
 #[derive(Debug, Clone)]
 pub struct Survivor {
     pub rule: String,
@@ -51,7 +53,7 @@ impl Outcome {
         let entry = |s: &Survivor| json!({"rule": s.rule, "flip": s.flip, "shows": s.shows});
         let survivors: Vec<Value> = self.survivors.iter().map(entry).collect();
         json!({"pack": self.pack, "scenarios": self.scenarios, "mutants": self.mutants,
-               "killed": self.killed(), "survivors": survivors, "failing": self.failing})
+               "killed": self.killed(), "by_scenarios": self.by_scenarios, "survivors": survivors, "failing": self.failing})
     }
 }
 
@@ -70,8 +72,15 @@ impl Witness<'_> {
     }
 }
 
-/// Flips each condition of `packs[which]` in turn. `hints` looks for what would kill the survivors, which takes longer.
-pub fn check(packs: &[Pack], which: usize, scenarios: &[Scenario], hints: bool) -> Result<Outcome> {
+/// Flips each condition of `packs[which]` in turn; what no scenario answers to, the approved answers may (`with_matrix`).
+/// `hints` looks for what would kill the survivors, which takes longer.
+pub fn check(
+    packs: &[Pack],
+    which: usize,
+    scenarios: &[Scenario],
+    hints: bool,
+    with_matrix: bool,
+) -> Result<Outcome> {
     let pack = &packs[which];
     let mut outcome = Outcome { pack: pack.id.clone(), ..Outcome::default() };
     let others: Vec<Pack> = packs.iter().filter(|p| p.fallback && p.id != pack.id).cloned().collect();
@@ -108,7 +117,15 @@ pub fn check(packs: &[Pack], which: usize, scenarios: &[Scenario], hints: bool) 
         !first.into_iter().chain(then).any(|w| w.objects(&packs))
     };
     let lived = in_parallel(&mutants, survives);
-    let survivors: Vec<_> = mutants.iter().zip(lived).filter(|(_, lived)| *lived).map(|(m, _)| m).collect();
+    let lived: Vec<_> = mutants.iter().zip(lived).filter(|(_, lived)| *lived).map(|(m, _)| m).collect();
+    outcome.by_scenarios = mutants.len() - lived.len();
+    let survivors = if with_matrix {
+        let changed: Vec<&Pack> = lived.iter().map(|(_, changed)| changed).collect();
+        let noticed = matrix::noticed(pack, &changed);
+        lived.into_iter().zip(noticed).filter(|(_, noticed)| !*noticed).map(|(m, _)| m).collect()
+    } else {
+        lived
+    };
 
     let variants = if hints { Variant::all(&witnesses, &form, &unchanged) } else { Vec::new() };
     let shows: Vec<Option<String>> = in_parallel(&survivors, |(_, changed): &&(Flip, Pack)| {
@@ -176,23 +193,6 @@ fn mutant(form: &Value, flip: &Flip) -> Option<Pack> {
     serde_json::from_value(form).ok()
 }
 
-/// `map` of each item, in order, on all processors.
-fn in_parallel<T: Sync, U: Send>(items: &[T], map: impl Fn(&T) -> U + Sync) -> Vec<U> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mine =
-            std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < items.len()));
-        mine.map(|i| (i, map(&items[i]))).collect::<Vec<_>>()
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let done: BTreeMap<usize, U> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let results = workers.into_iter().map(|w| w.join());
-        results.flat_map(|r| r.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    done.into_values().collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn without_scenarios_every_valid_mutant_survives() {
-        let outcome = check(builtin(), 0, &[], false).unwrap();
+        let outcome = check(builtin(), 0, &[], false, false).unwrap();
         assert!(outcome.survivors.len() * 10 > outcome.mutants * 9);
         assert!(outcome.killed() > 0, "an invalid pack can't answer");
     }

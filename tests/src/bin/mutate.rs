@@ -1,5 +1,5 @@
-//! `mutate [DIR…] [--packs PACKS_DIR] [--pack ID] [--json FILE] [--hints]`: whether the scenarios would notice if any condition of
-//! a pack were another.
+//! `mutate [DIR…] [--packs PACKS_DIR] [--pack ID] [--json FILE] [--hints] [--scenarios-only]`: whether it would
+//! be noticed if any condition of a pack were another.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
@@ -8,7 +8,8 @@ use pg_consent_tests::scenario;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Flips each single condition of the packs and lists those that no scenario answers to.
+/// Flips each single condition of the packs and lists those that neither a scenario nor the matrix of approved
+/// answers would miss.
 #[derive(Parser)]
 struct Arguments {
     /// Folders with *.json files in the scenario format [default: tests/scenarios and ../shared/scenarios].
@@ -22,6 +23,9 @@ struct Arguments {
     /// Name a variant of a scenario that would kill each survivor, where a sample of them has one; takes longer.
     #[arg(long)]
     hints: bool,
+    /// Leave the approved answers aside.
+    #[arg(long)]
+    scenarios_only: bool,
     /// Also write the outcome here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -50,14 +54,15 @@ fn run() -> Result<bool> {
         if !arguments.pack.is_empty() && !arguments.pack.contains(&pack.id) {
             continue;
         }
-        let outcome = mutation::check(packs, i, &scenarios, arguments.hints)
+        let outcome = mutation::check(packs, i, &scenarios, arguments.hints, !arguments.scenarios_only)
             .with_context(|| format!("pack {}", pack.id))?;
         println!(
-            "{}: {} scenarios, {} mutants, {} killed, {} survivors",
+            "{}: {} scenarios, {} mutants, {} killed by scenarios, {} by the matrix alone, {} survivors",
             pack.id,
             outcome.scenarios,
             outcome.mutants,
-            outcome.killed(),
+            outcome.by_scenarios,
+            outcome.killed() - outcome.by_scenarios,
             outcome.survivors.len()
         );
         if !outcome.failing.is_empty() {
@@ -75,7 +80,11 @@ fn run() -> Result<bool> {
     let mutants: usize = outcomes.iter().map(|o| o.mutants).sum();
     let survivors: usize = outcomes.iter().map(|o| o.survivors.len()).sum();
     let killed: usize = outcomes.iter().map(mutation::Outcome::killed).sum();
-    println!("{mutants} mutants, {killed} killed, {survivors} survivors");
+    let by_scenarios: usize = outcomes.iter().map(|o| o.by_scenarios).sum();
+    let alone = killed - by_scenarios;
+    println!(
+        "{mutants} mutants, {by_scenarios} killed by scenarios, {alone} by the matrix alone, {survivors} survivors"
+    );
     Ok(survivors == 0)
 }
 

@@ -196,6 +196,8 @@ impl Flips<'_> {
                 self.set(&format!("{at}/{field}"), &format!("{field} opened"), hours);
             } else if field == "counting" && table["window"].is_null() && table["after_end"].is_null() {
                 // Nothing is counted.
+            } else if name == "regime" && is_moot(table, field) {
+                // Nothing asks for it.
             } else if field != "kinds" {
                 self.field(at, field, value)?;
             }
@@ -316,6 +318,12 @@ impl Flips<'_> {
             }
         }
     }
+}
+
+/// Details of a condition that this regime does not make.
+fn is_moot(regime: &Map<String, Value>, field: &str) -> bool {
+    let demands = |what: &str| regime.get(what) == Some(&Value::Bool(true));
+    field == "bought_with_proof" && !demands("not_bought") || field == "purpose" && !demands("from_person")
 }
 
 const fn verb(is_in: bool) -> &'static str {
