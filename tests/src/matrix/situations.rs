@@ -135,8 +135,8 @@ impl Situations<'_> {
             self.form(|f| f.unsubscribe = *unsubscribe);
         }
         self.message(Whom::Typical, |a| a.general = true);
-        let traits = |r: &Rule| r.when.sender.or(r.when.sender_lacks);
-        if self.pack.rules.iter().any(|r| traits(r).is_some()) {
+        let traits = |r: &Rule| r.when.sender.is_some() || !r.when.sender_lacks.is_empty();
+        if self.pack.rules.iter().any(traits) {
             for sender in [SenderTrait::Charity, SenderTrait::PoliticalParty, SenderTrait::PensionAuthorised]
             {
                 self.message(Whom::Everybody, |a| a.sender = sender_with(sender));
