@@ -245,7 +245,7 @@ fn pack(document: &Value, packs: &[Pack], faults: &mut Vec<Fault>) -> Option<Pac
                 faults,
                 true,
                 &path,
-                &format!("expected the code {of}, whose law holds there: map it in the bound view"),
+                format!("expected the code {of}, whose law holds there: map it in the bound view"),
             );
         }
         if let Some(by) = packs.iter().find(|p| p.countries.iter().any(|c| c.code == country.code)) {
