@@ -86,6 +86,7 @@ pub fn alternatives(name: &str, word: &str) -> Result<Vec<String>> {
         // One other ground is as good as another.
         "basis" => next(Basis::CODES),
         "mixed_from" | "email" | "sms" | "phone_live" | "phone_auto" | "post" => Promotional::CODES.to_vec(),
+        "grounds" => vec!["longest_lived", "ranked"],
         "counting" => vec!["forward", "back_from_send_day"],
         "purpose" => vec!["any", "disclosed", "named"],
         "sender" => next(SENDER_TRAITS),
