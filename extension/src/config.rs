@@ -68,6 +68,8 @@ pub struct Config {
     similarity_version: u32,
     /// The address key, if it is the one the data was hashed under.
     key: Option<Vec<u8>>,
+    /// When the statement began that read all this.
+    read_in_statement: i64,
     /// Categories similar to (sender, category), read when first asked for.
     similar: RefCell<SimilarBySenderAndCategory>,
     /// Compiled questions by what was asked; they serve for the day they were compiled for.
@@ -101,8 +103,10 @@ thread_local! {
 
 /// The configuration as committed now (and changed by this transaction).
 pub fn current() -> Result<Rc<Config>, Error> {
+    // Without the key it is read again for each statement (not each row), so that the key's return is noticed.
+    let serves = |c: &Rc<Config>| c.key.is_some() || c.read_in_statement == pg::statement_timestamp();
     if !pg::configuration_is_stale()
-        && let Some(config) = CURRENT.with_borrow(Clone::clone)
+        && let Some(config) = CURRENT.with_borrow(Clone::clone).filter(serves)
     {
         return Ok(config);
     }
@@ -111,8 +115,7 @@ pub fn current() -> Result<Rc<Config>, Error> {
     CURRENT.set(None);
     pg::configuration_is_being_read(relation);
     let config = pg::as_owner_now(relation, Config::read).map(Rc::new);
-    // Without the key nothing is kept, so that its return is noticed.
-    if config.as_ref().map_or(true, |c| c.key.is_none()) {
+    if config.is_err() {
         pg::configuration_was_not_read();
     }
     let config = config?;
@@ -139,6 +142,7 @@ impl Config {
             yes_rate: USUAL_YES_RATE,
             similarity_version: 0,
             key: None,
+            read_in_statement: pg::statement_timestamp(),
             similar: RefCell::new(HashMap::new()),
             compiled: RefCell::new(HashMap::new()),
         };

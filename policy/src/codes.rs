@@ -171,6 +171,11 @@ impl EventKind {
         )
     }
 
+    /// Opens something that runs until it is ended.
+    pub const fn begins_contract(self) -> bool {
+        matches!(self, EventKind::ContractStart | EventKind::SubscriptionStart | EventKind::MembershipStart)
+    }
+
     /// Takes permission away: must be in the state when its transaction commits.
     pub const fn is_restriction(self) -> bool {
         matches!(

@@ -2,7 +2,7 @@
 
 mod holidays;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::Datelike;
 use pg_consent_policy::codes::Promotional;
 use pg_consent_policy::pack::{self, Deadline, Pack, Requirement, Rule, Switch};
@@ -55,44 +55,17 @@ pub fn pages(packs: &[Pack]) -> BTreeMap<String, String> {
 
 /// The files of a folder that differ from the pages: other, missing, or of no pack any more.
 pub fn stale(dir: &Path, pages: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    let is_current = |name: &String, page: &String| {
-        std::fs::read_to_string(dir.join(name)).is_ok_and(|written| written == *page)
+    let written_here = |path: &Path| {
+        path.extension().is_some_and(|x| x == "md")
+            && std::fs::read_to_string(path).is_ok_and(|text| text.contains(MARK))
     };
-    let mut stale: Vec<String> =
-        pages.iter().filter(|(n, p)| !is_current(n, p)).map(|(n, _)| n.clone()).collect();
-    if dir.exists() {
-        stale.extend(orphans(dir, pages)?);
-    }
-    Ok(stale)
-}
-
-/// Pages of packs that are no more.
-fn orphans(dir: &Path, pages: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    let mut orphans = Vec::new();
-    for entry in std::fs::read_dir(dir).with_context(|| format!("{}", dir.display()))? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let written_here = || std::fs::read_to_string(entry.path()).is_ok_and(|text| text.contains(MARK));
-        if !pages.contains_key(&name) && name.ends_with(".md") && written_here() {
-            orphans.push(name);
-        }
-    }
-    orphans.sort();
-    Ok(orphans)
+    crate::pages::stale(dir, pages, written_here)
 }
 
 /// Writes the pages that differ and removes those of packs that are no more; their names.
 pub fn write(dir: &Path, pages: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
     let stale = stale(dir, pages)?;
-    for name in &stale {
-        let path = dir.join(name);
-        let done = match pages.get(name) {
-            Some(page) => std::fs::write(&path, page),
-            None => std::fs::remove_file(&path),
-        };
-        done.with_context(|| format!("{}", path.display()))?;
-    }
+    crate::pages::write(dir, pages, &stale)?;
     Ok(stale)
 }
 

@@ -7,6 +7,7 @@ pub mod demo_data;
 pub mod lawdocs;
 pub mod matrix;
 pub mod mutation;
+pub mod pages;
 pub mod parallel;
 pub mod scenario;
 pub mod show;

@@ -11,7 +11,7 @@ mod world;
 
 use crate::parallel::in_parallel;
 use answers::{Asking, Changed};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use pg_consent_policy::pack::Pack;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,34 +46,12 @@ pub fn noticed(pack: &Pack, changed: &[&Pack]) -> Vec<bool> {
 
 /// The files of a folder that are not these pages: other, missing, or of no pack.
 pub fn stale(dir: &Path, pages: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    let is_current = |name: &String, page: &String| {
-        std::fs::read_to_string(dir.join(name)).is_ok_and(|written| written == *page)
-    };
-    let mut stale: Vec<String> =
-        pages.iter().filter(|(n, p)| !is_current(n, p)).map(|(n, _)| n.clone()).collect();
-    if dir.exists() {
-        for entry in std::fs::read_dir(dir).with_context(|| format!("{}", dir.display()))? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if name.ends_with(".txt") && !pages.contains_key(&name) {
-                stale.push(name);
-            }
-        }
-    }
-    stale.sort();
-    Ok(stale)
+    crate::pages::stale(dir, pages, |path| path.extension().is_some_and(|x| x == "txt"))
 }
 
 /// Writes the pages that differ and removes those of packs that are no more; their names.
 pub fn write(dir: &Path, pages: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
     let stale = stale(dir, pages)?;
-    for name in &stale {
-        let path = dir.join(name);
-        let done = match pages.get(name) {
-            Some(page) => std::fs::write(&path, page),
-            None => std::fs::remove_file(&path),
-        };
-        done.with_context(|| format!("{}", path.display()))?;
-    }
+    crate::pages::write(dir, pages, &stale)?;
     Ok(stale)
 }

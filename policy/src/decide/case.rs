@@ -98,7 +98,7 @@ impl<'s, 'q> Case<'s, 'q> {
     /// The rules of a phase that concern this contact and are in force.
     pub fn rules(&self, phase: Phase) -> impl Iterator<Item = &'q Rule> + '_ {
         let jurisdiction = self.jurisdiction;
-        // The plan is for the question's own instant; `valid_until` asks about later ones too.
+        // The plan is for the question's own day; `valid_until` asks about later ones too.
         let steps = jurisdiction.plan.steps(phase, self.at);
         let all = if steps.is_some() { &[][..] } else { &jurisdiction.rules };
         let now = steps

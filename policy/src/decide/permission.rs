@@ -1,5 +1,5 @@
-//! The permissions of a message are alternatives: the longest-lived that holds is the basis, and where none
-//! does, the one that came nearest gives the reason.
+//! The permissions of a message are alternatives: of those that hold the pack says which is the basis, and where
+//! none does, the one that came nearest gives the reason.
 
 use super::case::Case;
 use super::{Allowed, Check, Denied, Support, consent, regime, register, relationship};

@@ -21,7 +21,7 @@ pub(super) fn evaluate<'q>(case: &Case<'_, 'q>, regime: &Regime) -> Check<'q, Ou
     let miss = |reason, progress, atom: Option<Atom>| {
         Ok(Outcome::Misses(atom.map_or(Miss::NOTHING, |a| Miss::new(reason, progress, a))))
     };
-    if regime.not_bought && origin.bought.is_some() && !origin.given {
+    if regime.not_bought && origin.bought.is_some() && origin.collected.is_none() {
         return miss(Reason::NoBasis, 1, origin.bought);
     }
     if (regime.from_person || asked.is_some()) && origin.told.is_none() {
@@ -55,10 +55,8 @@ struct Origin {
     bought: Option<Atom>,
     /// Any dealing of the address's owner with the sender.
     known: Option<Atom>,
-    /// The person gave this very address for the channel.
-    given: bool,
     informed: Option<Atom>,
-    /// The same, proved...
+    /// The person gave this very address for the channel, and there is proof of it...
     collected: Option<Atom>,
     /// ...and was told that it would serve marketing.
     told: Option<Atom>,
@@ -90,12 +88,9 @@ impl Origin {
             if r.opt_out_offered == Tri::Yes && r.relevant_to_role != Tri::No {
                 origin.informed = Some(Atom::Relation(r));
             }
-            if gives_the_address(&r) && r.channels.contains(case.channel()) {
-                origin.given = true;
-                if r.grade != Grade::None {
-                    origin.collected = Some(Atom::Relation(r));
-                }
-                if r.grade != Grade::None && relationship::told(case, purpose, r.purposes) {
+            if gives_the_address(&r) && r.grade != Grade::None && r.channels.contains(case.channel()) {
+                origin.collected = Some(Atom::Relation(r));
+                if relationship::told(case, purpose, r.purposes) {
                     origin.told = Some(Atom::Relation(r));
                 }
             }

@@ -109,12 +109,7 @@ fn judge<'q>(
     if wanted.first_message && written_to_since(case, r.at)? {
         return lacks(Reason::RelationshipExpired, 110);
     }
-    if wanted.running
-        && matches!(
-            r.kind,
-            EventKind::ContractStart | EventKind::SubscriptionStart | EventKind::MembershipStart
-        )
-    {
+    if wanted.running && r.kind.begins_contract() {
         return contract(case, wanted, r, switch);
     }
     let until = match wanted.window {

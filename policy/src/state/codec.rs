@@ -3,7 +3,8 @@
 //! ```text
 //! version u8 · flags u8 · horizon i48 · [profile] · lengths of 4 sections (varint) · sections
 //! ```
-//! Sections: restrictions and listings; opt-ins and confirmations; relationships; contracts, actions and holds.
+//! Sections: restrictions and listings; opt-ins and confirmations; relationships; contracts, actions, holds, runs of messages
+//! and transfers.
 //! They are apart so that a decision reads only what it needs. Times of restrictions and opt-ins are
 //! milliseconds (i48, little endian); the others are whole seconds before the horizon (varint), which fits a
 //! category bought from into about five bytes. Nothing is aligned: a stored value may begin anywhere.

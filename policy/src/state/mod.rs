@@ -44,8 +44,8 @@ impl State {
         State { horizon: Instant::MIN, profile: Some(profile), ..State::default() }
     }
 
-    /// What one fact leaves behind. Facts that no decision depends on (opens, bounces, sends, answers that are
-    /// no opt-in) leave an empty state.
+    /// What one fact leaves behind. Facts that no decision depends on (opens, bounces, service messages, answers that
+    /// are no opt-in) leave an empty state.
     pub fn of_fact(fact: &Fact) -> State {
         let mut state = State::default();
         let earlier = fact.at.min(fact.recorded_at);
@@ -180,7 +180,7 @@ impl State {
                     referred: fact.referred,
                     at: to_second(earlier),
                 }));
-                if matches!(kind, ContractStart | SubscriptionStart | MembershipStart) {
+                if kind.begins_contract() {
                     state.add(Atom::Contract(Contract {
                         kind,
                         sender: fact.sender,

@@ -12,6 +12,7 @@ mod gb;
 mod limits;
 mod messages;
 mod opt_out;
+mod origin;
 mod own_rules;
 mod properties;
 mod random;
