@@ -162,9 +162,10 @@ BEGIN
         source text,
         row_query text NOT NULL,
         each_row boolean NOT NULL,
+        triggers text,
         UNIQUE NULLS NOT DISTINCT (relation, kind, source)
     );
-    COMMENT ON TABLE consent_data.watch IS 'The CRM''s tables whose changes are noted by triggers, and the query that leads from changed rows to contacts.';
+    COMMENT ON TABLE consent_data.watch IS 'The CRM''s tables whose changes are noted by triggers, and the query that leads from changed rows to contacts. triggers: fingerprint of the triggers that a whole refold has found in place; while they are others, changes may have been missed.';
 
     CREATE TABLE IF NOT EXISTS consent_data.watch_failure (
         watch_failure_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

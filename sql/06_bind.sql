@@ -92,7 +92,7 @@ DECLARE
     native text := (SELECT format_type(a.atttypid, NULL) FROM pg_attribute a WHERE a.attrelid = view AND a.attname = key_column);
 BEGIN
     EXECUTE format('EXPLAIN (FORMAT json) SELECT * FROM %s v WHERE v.%I = %s', view, key_column,
-                   CASE native WHEN 'uuid' THEN 'gen_random_uuid()' WHEN 'text' THEN '''x''::text' ELSE '1::bigint' END) INTO plan;
+                   CASE native WHEN 'uuid' THEN '''00000000-0000-0000-0000-000000000000''::uuid' WHEN 'text' THEN '''x''::text' ELSE '1::bigint' END) INTO plan;
     RETURN ARRAY(
         WITH RECURSIVE node AS (
             SELECT (plan->0->'Plan')::jsonb AS n

@@ -119,7 +119,7 @@ BEGIN
         WHEN kind IN ('contacts', 'consents') THEN 'true'
         -- A purchase only gives, unless a refusal may come with it.
         WHEN kind = 'purchases' AND EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = 'purchases'
-                 AND b.source IS NOT DISTINCT FROM source AND 'refused' = ANY (b.columns)) THEN 'true'
+                 AND 'refused' = ANY (b.columns) AND relation::oid IN (SELECT consent._tables_of(b.view))) THEN 'true'
         ELSE 'false' END);
     INSERT INTO consent_data.watch AS x (relation, kind, source, row_query, each_row)
     VALUES (relation::text, kind, source, consent._row_query(relation, source, contact, address, columns, restricts), each_row)
@@ -129,7 +129,9 @@ BEGIN
         EXECUTE format('SELECT consent_data.key(x.contact), x.address, x.restricts IS TRUE FROM (%s) x LIMIT 1',
                        format(w.row_query, format('(SELECT * FROM %s LIMIT 1)', relation)));
     EXCEPTION WHEN OTHERS THEN
-        RAISE EXCEPTION '% can''t be watched: %', relation, SQLERRM USING ERRCODE = SQLSTATE,
+        -- Messages of other classes show the row.
+        RAISE EXCEPTION '% can''t be watched: %', relation, CASE WHEN SQLSTATE LIKE '42%' THEN SQLERRM ELSE 'the expressions fail on a row' END
+            USING ERRCODE = SQLSTATE,
             DETAIL = 'contact, address and restricts are SQL expressions over a row of the table that is called r.',
             HINT = 'Qualify the names of other tables with their schema.';
     END;
@@ -199,6 +201,41 @@ END
 $$;
 COMMENT ON FUNCTION consent.unwatch(regclass) IS 'Takes the triggers off a table. What rests on it is then as fresh as the last refold.';
 
+-- The tables that a view reads, through whatever other views. Those that a function reads are not to be seen.
+CREATE FUNCTION consent._tables_of(view text) RETURNS SETOF oid
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE reads AS (
+        SELECT to_regclass(view)::oid AS relation
+        UNION
+        SELECT d.refobjid FROM reads r JOIN pg_rewrite w ON w.ev_class = r.relation
+          JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass)
+    SELECT c.oid FROM reads r JOIN pg_class c ON c.oid = r.relation
+      JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> 'consent_data'
+     WHERE c.relkind IN ('r', 'p', 'f', 'm')
+$$;
+COMMENT ON FUNCTION consent._tables_of(text) IS 'The tables from which a view takes its rows.';
+
+CREATE FUNCTION consent._watched_bindings() RETURNS TABLE (binding_id integer, watch_id integer)
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT b.binding_id, w.watch_id
+      FROM consent_data.binding b
+      JOIN consent_data.watch w ON w.kind = b.kind AND w.source IS NOT DISTINCT FROM b.source
+     WHERE to_regclass(w.relation)::oid IN (SELECT consent._tables_of(b.view)) OR to_regclass(w.relation) IS NULL
+$$;
+COMMENT ON FUNCTION consent._watched_bindings() IS 'Which bound views rest on which watched tables.';
+
+-- Whoever switches a trigger off and on again leaves another version of its row in the catalog.
+CREATE FUNCTION consent._trigger_print(watch integer, relation text, each_row boolean) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT md5(string_agg(t.oid || ' ' || t.xmin::text, ',' ORDER BY t.oid))
+      FROM consent._watched_relations(relation, each_row) p (relid)
+      JOIN pg_trigger t ON t.tgrelid = p.relid AND starts_with(t.tgname, format('consent_watch_%s_', watch))
+$$;
+COMMENT ON FUNCTION consent._trigger_print(integer, text, boolean) IS 'Fingerprint of the triggers of a watch, as they are now.';
+
 -- What is wrong with a watch, if anything.
 CREATE FUNCTION consent._watch_problems() RETURNS TABLE (watch_id integer, problem text, detail text, hint text)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -216,6 +253,9 @@ AS $$
       LEFT JOIN pg_trigger t ON t.tgrelid = p.relid AND t.tgname = format('consent_watch_%s_%s', w.watch_id, lower(o.operation))
      WHERE t.oid IS NULL OR t.tgenabled <> 'A'
     UNION ALL
+    SELECT w.watch_id, 'triggers were changed', w.relation, 'Run consent-batch refold: what happened meanwhile was not noted.'
+      FROM consent_data.watch w WHERE w.triggers <> consent._trigger_print(w.watch_id, w.relation, w.each_row)
+    UNION ALL
     SELECT w.watch_id, 'replication passes the triggers by', w.relation, 'Call consent.watch(..., each_row => true): only row triggers see what logical replication writes.'
       FROM consent_data.watch w
      WHERE NOT w.each_row AND EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = to_regclass(w.relation))
@@ -232,10 +272,12 @@ CREATE FUNCTION consent._freshness() RETURNS TABLE (binding_id integer, kind tex
 AS $$
     SELECT b.binding_id, b.kind, b.sender_id,
            CASE WHEN to_regclass(b.view) IS NULL OR bool_or(p.watch_id IS NOT NULL) THEN '-infinity'
-                WHEN count(w.watch_id) > 0 THEN 'infinity'
+                WHEN bool_and(w.triggers IS NOT NULL) THEN 'infinity'
+                -- Triggers know nothing of what was before them: a whole refold does.
                 ELSE b.seen_at + b.accepts_staleness END
       FROM consent_data.binding b
-      LEFT JOIN consent_data.watch w ON w.kind = b.kind AND w.source IS NOT DISTINCT FROM b.source
+      LEFT JOIN consent._watched_bindings() x ON x.binding_id = b.binding_id
+      LEFT JOIN consent_data.watch w ON w.watch_id = x.watch_id
       LEFT JOIN (SELECT DISTINCT x.watch_id FROM consent._watch_problems() x) p ON p.watch_id = w.watch_id
      GROUP BY b.binding_id
 $$;
@@ -269,19 +311,15 @@ BEGIN
            'Run consent-batch refold each night, or watch its tables.'::text, b.kind <> 'engagement'
       FROM consent._freshness() f JOIN consent_data.binding b USING (binding_id)
      WHERE isfinite(f.fresh_until) AND f.fresh_until < statement_timestamp();
+    RETURN QUERY
+    SELECT w.relation, 'not refolded since watched'::text, NULL::text, 'Run consent-batch refold once: triggers know nothing of what was before them.'::text, false
+      FROM consent_data.watch w WHERE w.triggers IS NULL;
     -- Tables that a watched view reads and nothing watches: look-up tables are right not to be.
     RETURN QUERY
-    WITH RECURSIVE reads AS (
-        SELECT b.binding_id, b.view, to_regclass(b.view)::oid AS relation FROM consent_data.binding b
-         WHERE EXISTS (SELECT FROM consent_data.watch w WHERE w.kind = b.kind AND w.source IS NOT DISTINCT FROM b.source)
-        UNION
-        SELECT r.binding_id, r.view, d.refobjid
-          FROM reads r JOIN pg_rewrite w ON w.ev_class = r.relation
-          JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.relation)
-    SELECT r.view, 'table is not watched'::text, c.oid::regclass::text, 'Watch it too, if its rows say something about contacts.'::text, false
-      FROM reads r JOIN pg_class c ON c.oid = r.relation AND c.relkind IN ('r', 'p', 'f', 'm')
-      JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> 'consent_data'
-     WHERE NOT EXISTS (SELECT FROM consent_data.watch w WHERE to_regclass(w.relation) = c.oid);
+    SELECT b.view, 'table is not watched'::text, t::regclass::text, 'Watch it too, if its rows say something about contacts.'::text, false
+      FROM consent_data.binding b, LATERAL consent._tables_of(b.view) t
+     WHERE EXISTS (SELECT FROM consent._watched_bindings() x WHERE x.binding_id = b.binding_id)
+       AND NOT EXISTS (SELECT FROM consent_data.watch w WHERE to_regclass(w.relation) = t);
     RETURN QUERY
     SELECT 'consent_data.pending'::text, 'noted contacts wait'::text, format('%s of them, the oldest since %s', count(*), min(p.noted_at)),
            'Run SELECT consent.refold_pending() or consent-batch refold --pending each minute.'::text, true

@@ -278,11 +278,13 @@ BEGIN
     -- What was noted before anything is read is taken in by what follows.
     DROP TABLE IF EXISTS pg_temp.consent_taken;
     CREATE TEMPORARY TABLE consent_taken AS
-    SELECT p.pending_id, NULL::bigint AS watch_failure_id, now() AS started_at FROM consent_data.pending p
+    SELECT p.pending_id, NULL::bigint AS watch_failure_id, NULL::integer AS watch_id, NULL::text AS triggers, now() AS started_at FROM consent_data.pending p
     UNION ALL
-    SELECT NULL, f.watch_failure_id, now() FROM consent_data.watch_failure f
+    SELECT NULL, f.watch_failure_id, NULL, NULL, now() FROM consent_data.watch_failure f
     UNION ALL
-    SELECT NULL, NULL, now();
+    SELECT NULL, NULL, w.watch_id, consent._trigger_print(w.watch_id, w.relation, w.each_row), now() FROM consent_data.watch w
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL, now();
     PERFORM consent._take_refusals(NULL, NULL);
     DROP TABLE IF EXISTS pg_temp.consent_new_address;
     CREATE TEMPORARY TABLE consent_new_address ON COMMIT DROP AS
@@ -434,6 +436,8 @@ BEGIN
     END IF;
     DELETE FROM consent_data.pending p USING pg_temp.consent_taken t WHERE t.pending_id = p.pending_id;
     DELETE FROM consent_data.watch_failure f USING pg_temp.consent_taken t WHERE t.watch_failure_id = f.watch_failure_id;
+    UPDATE consent_data.watch w SET triggers = t.triggers FROM pg_temp.consent_taken t
+     WHERE t.watch_id = w.watch_id AND t.triggers IS DISTINCT FROM w.triggers;
     UPDATE consent_data.binding b SET seen_at = greatest(b.seen_at, (SELECT min(t.started_at) FROM pg_temp.consent_taken t));
     DROP TABLE pg_temp.consent_taken;
     DROP TABLE IF EXISTS pg_temp.consent_fresh;
