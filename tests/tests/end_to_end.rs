@@ -4,6 +4,7 @@
 
 mod agreement;
 mod batch;
+mod concurrency;
 mod configuration;
 mod crash;
 mod drop_extension;
