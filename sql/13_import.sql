@@ -249,6 +249,10 @@ BEGIN
         RAISE EXCEPTION 'only suppressions and consents are imported' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM consent._import_pending();
+    -- One import at a time: of two of the same file the second finds what the first wrote.
+    IF NOT is_dry THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('consent.import', 0));
+    END IF;
 
     IF to_regclass('pg_temp.consent_import') IS NOT NULL THEN
         DROP TABLE pg_temp.consent_import;

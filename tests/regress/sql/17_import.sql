@@ -119,3 +119,16 @@ RESET SESSION AUTHORIZATION;
 SET SESSION AUTHORIZATION test_decide;
 SELECT test.fails($$SELECT * FROM consent.import_suppressions('test.file', '{"from": "x"}')$$);
 RESET SESSION AUTHORIZATION;
+
+-- Typed columns mean what their text means, whatever the session's settings. A date without a zone stays one.
+CREATE TABLE test.typed (line integer, contact bigint, at timestamptz, channels text[], evidence jsonb, double_opt_in boolean);
+INSERT INTO test.typed VALUES (70, 7, '2024-01-05 12:00Z', '{sms,email}', '{"form": 1}', true), (80, 7, 'infinity', NULL, NULL, NULL);
+CREATE VIEW test.naive AS SELECT line, contact, at::timestamp AS at, channels, evidence, double_opt_in FROM test.typed WHERE line = 70;
+SET timezone = 'Asia/Tokyo';
+SELECT * FROM consent.import_consents('test.typed', '{"from": "x"}', dry_run => true);
+SELECT * FROM consent.import_consents('test.naive', '{"from": "x"}', dry_run => true);
+SELECT outcome FROM consent.import_consents('test.typed', '{"from": "x"}');
+RESET timezone;
+SELECT contact_id, at = '2024-01-05 12:00Z' AS same, channels, detail, evidence FROM consent_data.event WHERE detail->'provenance'->>'from' = 'x';
+
+REVOKE consent_decide FROM test_record;
