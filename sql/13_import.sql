@@ -426,6 +426,14 @@ BEGIN
                                 WHERE e.contact_id = f.contact_id AND e.sender_id = f.sender_id AND greatest(e.at, e.recorded_at) < f.at
                                   AND (e.refused OR e.kind IN ('opt_out', 'objection', 'erasure_request', 'opt_in_refused'))
                                   AND consent._import_channels(e.kind, e.channels) && consent._import_channels(f.kind, f.channels))
+                    -- By the address, also what no drain has folded yet.
+                    OR EXISTS (SELECT FROM (SELECT ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = f.contact_id OFFSET 0) a,
+                                    LATERAL (SELECT ae.event_id FROM consent_data.address_event ae WHERE ae.address_hash = a.address_hash OFFSET 0) ae,
+                                    LATERAL (SELECT FROM consent_data.event e
+                                              WHERE e.event_id = ae.event_id AND e.sender_id = f.sender_id AND greatest(e.at, e.recorded_at) < f.at
+                                                AND e.kind IN ('opt_out', 'objection', 'erasure_request')
+                                                AND consent._import_channels(e.kind, e.channels) && consent._import_channels(f.kind, f.channels) OFFSET 0) e)
+                    -- What the CRM itself says.
                     OR EXISTS (SELECT FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id),
                                     LATERAL jsonb_array_elements(consent.state_json(coalesce(o.state, s.state))->'facts') r
                                 WHERE s.contact_id = f.contact_id AND r ? 'lifted_only_after' AND r->>'sender_id' = f.sender_id::text

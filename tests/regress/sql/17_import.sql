@@ -131,4 +131,10 @@ SELECT outcome FROM consent.import_consents('test.typed', '{"from": "x"}');
 RESET timezone;
 SELECT contact_id, at = '2024-01-05 12:00Z' AS same, channels, detail, evidence FROM consent_data.event WHERE detail->'provenance'->>'from' = 'x';
 
+-- A refusal by address that is not folded yet is not lifted either.
+SELECT consent.record_event(NULL::bigint, 'opt_out', at => '2022-01-01Z', recorded_at => '2022-01-01Z', address => 'dan@example.org', sender => 'sister') > 0 AS recorded;
+UPDATE consent_data.contact_state SET state = consent._dirty() WHERE contact_id = 4;
+CREATE TABLE test.late AS SELECT '4' AS contact, at FROM unnest('{2021-01-01Z, 2023-01-01Z}'::text[]) at;
+SELECT outcome, problem FROM consent.import_consents('test.late', '{"from": "x"}', sender => 'sister');
+
 REVOKE consent_decide FROM test_record;
