@@ -82,6 +82,16 @@ GRANT EXECUTE ON FUNCTION
     consent._pending_purposes(text, text[], text), consent.opt_out_addresses(text[], text, text, text, timestamptz), consent.address_hash(text, text, text)
     TO consent_record;
 
+GRANT EXECUTE ON FUNCTION
+    consent.import_suppressions(regclass, jsonb, text, text, boolean), consent.import_consents(regclass, jsonb, text, text, boolean),
+    consent._import(text, jsonb[], jsonb, text, text, boolean), consent._import_rows(text, regclass), consent._import_columns(text)
+    TO consent_record;
+
+-- Auditors read every table it comes from anyway; whoever records need not see whom it concerns.
+REVOKE ALL ON TYPE consent.suppression_row, consent.consent_row FROM PUBLIC;
+GRANT USAGE ON TYPE consent.suppression_row, consent.consent_row TO consent_audit, consent_admin;
+GRANT EXECUTE ON FUNCTION consent.export_suppressions(text, text), consent.export_consents(text) TO consent_audit;
+
 -- The recording functions come in three key types.
 DO $$
 DECLARE

@@ -9,6 +9,7 @@ mod configuration;
 mod crash;
 mod drop_extension;
 mod dump_and_restore;
+mod import;
 mod key_types;
 mod outbox;
 mod preloaded;
