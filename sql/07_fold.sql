@@ -155,19 +155,27 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
-    INSERT INTO consent_data.address_event (address_hash, event_id)
-    SELECT ca.address_hash, e.event_id
-      FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
-     WHERE (contact IS NULL OR e.contact_id = key)
-       AND consent._binds_address(e.kind)
-       AND ca.channel_group = ANY (consent._groups(e.kind, e.channels))
-       AND (e.kind NOT LIKE 'register%' OR e.address_hash IS NULL AND NOT EXISTS (
-            SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
-             WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group))
-    ON CONFLICT DO NOTHING;
+    WITH linked AS (
+        INSERT INTO consent_data.address_event (address_hash, event_id)
+        SELECT ca.address_hash, e.event_id
+          FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
+         WHERE (contact IS NULL OR e.contact_id = key)
+           AND consent._binds_address(e.kind)
+           AND ca.channel_group = ANY (consent._groups(e.kind, e.channels))
+           AND NOT EXISTS (SELECT FROM consent_data.address_event x WHERE x.address_hash = ca.address_hash AND x.event_id = e.event_id)
+           AND (e.kind NOT LIKE 'register%' OR e.address_hash IS NULL AND NOT EXISTS (
+                SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
+                 WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group))
+        ON CONFLICT DO NOTHING
+        RETURNING address_hash, event_id)
+    -- Whoever shares the address is bound, too.
+    INSERT INTO consent_data.pending (contact_id, restricts)
+    SELECT DISTINCT ca.contact_id, true
+      FROM linked l JOIN consent_data.contact_address ca USING (address_hash) JOIN consent_data.event e USING (event_id)
+     WHERE ca.contact_id <> e.contact_id;
 END
 $$;
-COMMENT ON FUNCTION consent._link_refusals(text) IS 'Ties a contact''s refusals to the addresses known now; NULL: of all contacts.';
+COMMENT ON FUNCTION consent._link_refusals(text) IS 'Ties a contact''s refusals to the addresses known now, and notes whoever shares them; NULL: of all contacts.';
 
 -- Takes the contact's current addresses over from the CRM. A new or changed one is locked first, so that an opt-out
 -- on it either is seen by the fold that follows or sees this contact.
@@ -176,7 +184,6 @@ CREATE FUNCTION consent._sync_addresses(contact text) RETURNS void
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
-    linked boolean := false;
     r record;
 BEGIN
     FOR r IN SELECT a.channel_group, a.address_hash, a.since FROM consent._addresses_now(contact) a
@@ -187,18 +194,9 @@ BEGIN
         INSERT INTO consent_data.contact_address AS a (contact_id, channel_group, address_hash, since)
         VALUES (key, r.channel_group, r.address_hash, r.since)
         ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
-        linked := true;
     END LOOP;
-    -- The contact's refusals reach the new address, and whoever shares it.
-    IF linked THEN
-        PERFORM consent._link_refusals(key::text);
-        INSERT INTO consent_data.pending (contact_id, restricts)
-        SELECT DISTINCT ca.contact_id, true
-          FROM consent_data.event e
-          JOIN consent_data.address_event ae ON ae.event_id = e.event_id
-          JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
-         WHERE e.contact_id = key AND ca.contact_id <> key;
-    END IF;
+    -- Also without a new address: a refusal may have come while another fold was giving the contact one.
+    PERFORM consent._link_refusals(contact);
 END
 $$;
 COMMENT ON FUNCTION consent._sync_addresses(text) IS 'Takes a contact''s current addresses over from the CRM, under the locks of the new ones.';

@@ -1,33 +1,6 @@
 -- Import and export of suppressions and consents: from and to a table of the user's own, which a CSV was copied into.
 -- A row means exactly what consent.record_event would have made of it; only it is done set by set.
 
--- STAND-IN, to be dropped when the pending table of 03_tables and consent.refold_pending are there: from here ...
-CREATE FUNCTION consent._import_pending() RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
-AS $$
-BEGIN
-    EXECUTE format('CREATE TABLE IF NOT EXISTS consent_data.pending (pending_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        contact_id %s NOT NULL, restricts boolean NOT NULL, noted_at timestamptz NOT NULL DEFAULT now())',
-        (SELECT CASE s.key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE s.key_type END FROM consent_data.setting s));
-END
-$$;
-CREATE FUNCTION consent.refold_pending(max bigint DEFAULT NULL) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    r record;
-    n bigint := 0;
-BEGIN
-    FOR r IN SELECT p.contact_id, max(p.pending_id) AS upto FROM consent_data.pending p GROUP BY 1 ORDER BY 1 LIMIT refold_pending.max LOOP
-        PERFORM consent._refold_contact(r.contact_id::text);
-        DELETE FROM consent_data.pending p WHERE p.contact_id = r.contact_id AND p.pending_id <= r.upto;
-        n := n + 1;
-    END LOOP;
-    RETURN n;
-END
-$$;
--- ... to here, with the call in consent._import.
-
 CREATE FUNCTION consent._import_columns(what text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE what
@@ -248,7 +221,6 @@ BEGIN
     IF what IS NULL OR what NOT IN ('suppressions', 'consents') THEN
         RAISE EXCEPTION 'only suppressions and consents are imported' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM consent._import_pending();
     -- One import at a time: of two of the same file the second finds what the first wrote.
     IF NOT is_dry THEN
         PERFORM pg_advisory_xact_lock(hashtextextended('consent.import', 0));
@@ -479,7 +451,7 @@ BEGIN
         SELECT b.hash, min(b.channel_group) FROM pg_temp.consent_import_bound b GROUP BY 1 ORDER BY 1
         ON CONFLICT DO NOTHING;
         PERFORM FROM consent_data.address a WHERE a.address_hash IN (SELECT b.hash FROM pg_temp.consent_import_bound b)
-          ORDER BY a.address_hash FOR KEY SHARE OF a;
+          ORDER BY a.address_hash FOR SHARE OF a;
 
         INSERT INTO consent_data.event (event_id, contact_id, kind, at, recorded_at, sender_id, channels, category_id, purposes, detail, evidence, address_hash, reason)
         OVERRIDING SYSTEM VALUE
