@@ -171,12 +171,18 @@ BEGIN
         address_hash bytea,
         reason text,
         recorded_by text NOT NULL DEFAULT session_user,
-        CHECK (contact_id IS NOT NULL OR address_hash IS NOT NULL),
+        -- Of an erased contact: the day, and, of what still restricts, the keyed hash of the contact's key.
+        erased_at timestamptz,
+        erased_as bytea,
+        CHECK (contact_id IS NOT NULL OR address_hash IS NOT NULL OR erased_at IS NOT NULL),
+        CHECK (erased_at IS NULL OR contact_id IS NULL AND evidence IS NULL AND reason IS NULL),
+        CHECK (erased_as IS NULL OR erased_at IS NOT NULL),
         CHECK (at <= recorded_at + interval '1 minute')
     )$ddl$, key_column, event_kinds);
     CREATE INDEX IF NOT EXISTS event_contact ON consent_data.event (contact_id);
+    CREATE INDEX IF NOT EXISTS event_erased_as ON consent_data.event (erased_as) WHERE erased_as IS NOT NULL;
     CREATE INDEX IF NOT EXISTS event_recorded ON consent_data.event (recorded_at);
-    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence. Append-only; a correction is a further event.';
+    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence. Append-only; a correction is a further event. consent.erase() alone takes the person out of a row.';
 
     CREATE TABLE IF NOT EXISTS consent_data.address (
         address_hash bytea PRIMARY KEY,
@@ -338,8 +344,10 @@ BEGIN
         FOR EACH ROW EXECUTE FUNCTION consent._check_override();
     CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category
         FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
-    CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON consent_data.event
+    CREATE OR REPLACE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON consent_data.event
         FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
+    CREATE OR REPLACE TRIGGER only_erasure BEFORE UPDATE ON consent_data.event
+        FOR EACH ROW EXECUTE FUNCTION consent._only_erasure();
 END
 $$;
 COMMENT ON PROCEDURE consent._create_triggers() IS 'Attaches the triggers of the data tables.';

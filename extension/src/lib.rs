@@ -46,7 +46,8 @@ extension_sql_file!("../../sql/06_bind.sql", name = "bind", requires = ["record"
 extension_sql_file!("../../sql/07_fold.sql", name = "fold", requires = ["bind"]);
 extension_sql_file!("../../sql/08_ask.sql", name = "ask", requires = ["fold"]);
 extension_sql_file!("../../sql/09_views.sql", name = "views", requires = ["ask"]);
-extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["views"]);
+extension_sql_file!("../../sql/12_subject.sql", name = "subject", requires = ["views"]);
+extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["subject"]);
 extension_sql_file!("../../sql/11_grants.sql", name = "grants", requires = ["setup"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
@@ -61,6 +62,7 @@ const _: &[&str] = &[
     include_str!("../../sql/07_fold.sql"),
     include_str!("../../sql/08_ask.sql"),
     include_str!("../../sql/09_views.sql"),
+    include_str!("../../sql/12_subject.sql"),
     include_str!("../../sql/10_setup.sql"),
     include_str!("../../sql/11_grants.sql"),
 ];
