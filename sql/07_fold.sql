@@ -237,6 +237,7 @@ BEGIN
     ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
     GET DIAGNOSTICS n = ROW_COUNT;
     PERFORM consent._link_refusals(NULL);
+    PERFORM consent._forget_addresses();
     RETURN n;
 END
 $$;
@@ -283,8 +284,7 @@ BEGIN
         ) u GROUP BY u.contact_id
       ) f
       -- Nobody's key is hashed before somebody was erased.
-      LEFT JOIN consent._erased_states() x ON x.erased_as = CASE WHEN (SELECT EXISTS (SELECT FROM consent_data.event e WHERE e.erased_as IS NOT NULL))
-                                                                 THEN consent._key_hash(f.contact_id::text) END
+      LEFT JOIN consent._erased_states() x ON x.erased_as = CASE WHEN (SELECT consent._anybody_erased()) THEN consent._key_hash(f.contact_id::text) END
       FULL JOIN consent_data.contact_state s USING (contact_id);
     GET DIAGNOSTICS n = ROW_COUNT;
     CREATE UNIQUE INDEX ON pg_temp.consent_fresh (n);

@@ -124,21 +124,50 @@ $$;
 COMMENT ON FUNCTION consent._erased_state(text, timestamptz, timestamptz)
     IS 'What an erased contact refused, by its key; NULL where nothing was erased under it.';
 
-CREATE FUNCTION consent._erased_states() RETURNS TABLE (erased_as bytea, state consent.state)
-    LANGUAGE plpgsql STABLE ROWS 1000 SET search_path = pg_catalog, pg_temp
+-- For folds of everybody. A join would find nobody without the key, and say nothing.
+CREATE FUNCTION consent._anybody_erased() RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 BEGIN
-    IF EXISTS (SELECT FROM consent_data.event e WHERE e.erased_as IS NOT NULL) AND consent._key_hash('') IS NULL THEN
+    IF NOT EXISTS (SELECT FROM consent_data.event e WHERE e.erased_as IS NOT NULL) THEN
+        RETURN false;
+    END IF;
+    IF consent._key_hash('') IS NULL THEN
         RAISE EXCEPTION 'the address key is missing or another one' USING ERRCODE = 'config_file_error',
             DETAIL = 'Without it nobody can say who was erased.',
             HINT = 'Put the key back where pg_consent.key_file says; until then all marketing is denied.';
     END IF;
-    RETURN QUERY SELECT e.erased_as, consent.fold(consent._erased_fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail))
-                   FROM consent_data.event e WHERE e.erased_as IS NOT NULL GROUP BY e.erased_as;
+    RETURN true;
 END
 $$;
-COMMENT ON FUNCTION consent._erased_states() IS 'What all erased contacts refused, by the keyed hash of their keys; for the batch''s fold.';
+COMMENT ON FUNCTION consent._anybody_erased() IS 'Whether refusals of erased contacts are kept; raises where nobody can say whose.';
+
+CREATE FUNCTION consent._erased_states() RETURNS TABLE (erased_as bytea, state consent.state)
+    LANGUAGE sql STABLE ROWS 1000 SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT e.erased_as, consent.fold(consent._erased_fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail))
+      FROM consent_data.event e WHERE e.erased_as IS NOT NULL GROUP BY e.erased_as
+$$;
+COMMENT ON FUNCTION consent._erased_states() IS 'What all erased contacts refused, by the keyed hash of their keys.';
+
+-- A fold keeps the addresses of contacts that the CRM no longer shows. Of one who was erased, it must not.
+CREATE FUNCTION consent._forget_addresses() RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n bigint := 0;
+BEGIN
+    IF consent._anybody_erased() THEN
+        DELETE FROM consent_data.contact_address ca
+         WHERE consent._key_hash(ca.contact_id::text) IN (SELECT e.erased_as FROM consent_data.event e WHERE e.erased_as IS NOT NULL)
+           AND NOT EXISTS (SELECT FROM consent_data.event e WHERE e.contact_id = ca.contact_id)
+           AND NOT EXISTS (SELECT FROM consent_data.crm_contact c WHERE c.contact_id = ca.contact_id);
+        GET DIAGNOSTICS n = ROW_COUNT;
+    END IF;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION consent._forget_addresses() IS 'Drops the addresses of erased contacts whom the CRM has let go too; answers with their number.';
 
 -- Everybody whom the CRM merged with this contact is the same person.
 CREATE FUNCTION consent._same_person(contact text) RETURNS SETOF text
@@ -193,10 +222,9 @@ BEGIN
                     WHERE ca.contact_id = key
                       AND NOT EXISTS (SELECT FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
                                        WHERE ae.address_hash = ca.address_hash AND e.erased_as = hash AND e.kind = 'erasure_request'))
-        OR NOT EXISTS (SELECT FROM consent_data.erasure x WHERE x.key_hash = hash)
-           AND (EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id = key)
-                OR EXISTS (SELECT FROM consent_data.crm_contact c WHERE c.contact_id = key)
-                OR EXISTS (SELECT FROM consent_data.crm_event c WHERE c.contact_id = key));
+        OR CASE WHEN consent._in_crm(contact) THEN NOT EXISTS (SELECT FROM consent_data.erasure x WHERE x.key_hash = hash)
+                ELSE EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id = key)
+                  OR EXISTS (SELECT FROM consent_data.contact_address ca WHERE ca.contact_id = key) END;
 END
 $$;
 COMMENT ON FUNCTION consent._holds_data(text, bytea) IS 'Whether our tables hold, or the CRM shows, something of a contact that was not erased yet.';
@@ -319,6 +347,8 @@ BEGIN
             DETAIL = 'Without it an erased contact who is imported again would not be known.',
             HINT = 'Put the key back where pg_consent.key_file says; until then all marketing is denied.';
     END IF;
+    -- As merge_contacts() does first of all, so that neither waits for the other half-way, and no twin is overlooked.
+    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
     person := ARRAY(SELECT consent._same_person(key));
     FOR r IN SELECT p.key, consent._key_hash(p.key) AS hash FROM unnest(person) WITH ORDINALITY p (key, n) ORDER BY p.n LOOP
         IF consent._holds_data(r.key, r.hash) THEN
