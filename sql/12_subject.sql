@@ -421,6 +421,8 @@ DECLARE
     v_kind text;
     v_release text;
     v_origin text;
+    carried boolean := false;
+    r record;
 BEGIN
     SELECT x.* INTO STRICT e FROM consent_data.event x WHERE x.event_id = event_id;
     v_kind := consent._restriction_kind(e.kind);
@@ -429,26 +431,35 @@ BEGIN
     v_origin := CASE WHEN e.detail->>'merged_from' ~ '^[0-9]{1,18}$' THEN e.detail->>'merged_from' ELSE e.event_id::text END;
     IF e.contact_id = key
        OR EXISTS (SELECT FROM consent_data.event x
-                   WHERE x.contact_id = key AND x.kind = v_kind AND x.sender_id = e.sender_id AND x.detail->>'merged_from' = v_origin
-                     AND (x.channels, x.category_id, x.detail->>'scope', x.detail->>'register')
-                         IS NOT DISTINCT FROM (e.channels, e.category_id, e.detail->>'scope', e.detail->>'register'))
-       OR EXISTS (SELECT FROM consent_data.event x
                    WHERE x.contact_id = e.contact_id AND x.kind = v_release AND x.sender_id = e.sender_id AND x.at > e.at
                      AND x.detail->>'register' IS NOT DISTINCT FROM e.detail->>'register') THEN
         RETURN false;
     END IF;
-    PERFORM consent._record(
-        contact, v_kind,
-        greatest(e.at, (SELECT max(greatest(x.at, CASE WHEN v_kind = 'register_listed' THEN x.recorded_at END)) FROM consent_data.event x
-                         WHERE x.kind = v_release
-                           AND (x.contact_id = key
-                                OR x.event_id IN (SELECT ae.event_id FROM consent_data.contact_address ca
-                                                    JOIN consent_data.address_event ae USING (address_hash) WHERE ca.contact_id = key)))),
-        e.channels, (SELECT c.name FROM consent_data.category c WHERE c.category_id = e.category_id),
-        (SELECT s.name FROM consent_data.sender s WHERE s.sender_id = e.sender_id), NULL, NULL, NULL, NULL,
-        coalesce(consent._restriction_detail(e.detail), '{}') || jsonb_build_object('merged_from', v_origin::bigint),
-        NULL, NULL, NULL, NULL);
-    RETURN true;
+    -- Whoever took over a business from the sender took over what was refused to it.
+    FOR r IN WITH RECURSIVE bound (sender_id) AS (
+                 SELECT e.sender_id
+                 UNION
+                 SELECT (t.detail->>'to_sender_id')::integer FROM bound JOIN consent_data.event t USING (sender_id)
+                  WHERE t.contact_id = e.contact_id AND t.kind = 'business_transferred')
+             SELECT s.sender_id, s.name FROM bound JOIN consent_data.sender s USING (sender_id) ORDER BY s.sender_id LOOP
+        CONTINUE WHEN EXISTS (
+            SELECT FROM consent_data.event x
+             WHERE x.contact_id = key AND x.kind = v_kind AND x.sender_id = r.sender_id AND x.detail->>'merged_from' = v_origin
+               AND (x.channels, x.category_id, x.detail->>'scope', x.detail->>'register')
+                   IS NOT DISTINCT FROM (e.channels, e.category_id, e.detail->>'scope', e.detail->>'register'));
+        PERFORM consent._record(
+            contact, v_kind,
+            greatest(e.at, (SELECT max(greatest(x.at, CASE WHEN v_kind = 'register_listed' THEN x.recorded_at END)) FROM consent_data.event x
+                             WHERE x.kind = v_release
+                               AND (x.contact_id = key
+                                    OR x.event_id IN (SELECT ae.event_id FROM consent_data.contact_address ca
+                                                        JOIN consent_data.address_event ae USING (address_hash) WHERE ca.contact_id = key)))),
+            e.channels, (SELECT c.name FROM consent_data.category c WHERE c.category_id = e.category_id), r.name, NULL, NULL, NULL, NULL,
+            coalesce(consent._restriction_detail(e.detail), '{}') || jsonb_build_object('merged_from', v_origin::bigint),
+            NULL, NULL, NULL, NULL);
+        carried := true;
+    END LOOP;
+    RETURN carried;
 END
 $$;
 COMMENT ON FUNCTION consent._carry(bigint, text) IS 'Copies a restriction onto the contact into which its own was merged; false if it is there already or no longer in force.';

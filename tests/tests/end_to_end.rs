@@ -12,3 +12,4 @@ mod key_types;
 mod outbox;
 mod preloaded;
 mod shop;
+mod subject;

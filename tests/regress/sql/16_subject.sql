@@ -218,6 +218,14 @@ SELECT count(*) FROM consent._holds('3');
 SELECT f->>'held' >= f->>'released' AS held FROM consent_data.contact_state, jsonb_path_query(consent.state_json(state), '$.facts[*] ? (@.kind == "legal_hold")') f WHERE contact_id = 3;
 -- The other way round what was settled is not taken up again.
 SELECT consent.merge_contacts(3::bigint, 5::bigint) AS carried;
+-- What was refused to a business that another took over.
+INSERT INTO crm.customer SELECT n, 'GB', 't' || n || '@example.org' FROM generate_series(71, 72) n;
+SELECT consent.refold('{71, 72}');
+SELECT consent.opt_in(72::bigint, evidence => '{"form": 1}', sender => 'sister', at => '2026-01-01Z') > 0 AS opted_in, consent.opt_out(71::bigint) > 0 AS refused_to_the_shop,
+       consent.record_event(71::bigint, 'business_transferred', detail => '{"to": "sister"}') > 0 AS taken_over;
+SELECT n, allowed, reason FROM generate_series(71::bigint, 72) n, consent.explain_send(n, 'newsletter', sender => 'sister');
+SELECT consent.merge_contacts(71::bigint, 72::bigint) AS carried;
+SELECT n, allowed, reason FROM generate_series(71::bigint, 72) n, consent.explain_send(n, 'newsletter', sender => 'sister');
 -- A circle, itself, nobody, what is no key.
 SELECT test.fails('SELECT consent.merge_contacts(63::bigint, 61::bigint)') AS circle, test.fails('SELECT consent.merge_contacts(60::bigint, 60::bigint)') AS itself,
        test.fails('SELECT consent.merge_contacts(60::bigint, NULL::bigint)') AS nobody, test.fails('SELECT consent.merge_contacts(''60'', ''ann'')') AS no_key,
