@@ -197,12 +197,18 @@ BEGIN
         address_hash bytea,
         reason text,
         recorded_by text NOT NULL DEFAULT session_user,
-        CHECK (contact_id IS NOT NULL OR address_hash IS NOT NULL),
+        -- Of an erased contact: the day, and, of what still restricts, the keyed hash of the contact's key.
+        erased_at timestamptz,
+        erased_as bytea,
+        CHECK (contact_id IS NOT NULL OR address_hash IS NOT NULL OR erased_at IS NOT NULL),
+        CHECK (erased_at IS NULL OR contact_id IS NULL AND evidence IS NULL AND reason IS NULL),
+        CHECK (erased_as IS NULL OR erased_at IS NOT NULL),
         CHECK (at <= recorded_at + interval '1 minute')
     )$ddl$, key_column, event_kinds);
     CREATE INDEX IF NOT EXISTS event_contact ON consent_data.event (contact_id);
+    CREATE INDEX IF NOT EXISTS event_erased_as ON consent_data.event (erased_as) WHERE erased_as IS NOT NULL;
     CREATE INDEX IF NOT EXISTS event_recorded ON consent_data.event (recorded_at);
-    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence. Append-only; a correction is a further event.';
+    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence. Append-only; a correction is a further event. consent.erase() alone takes the person out of a row.';
 
     CREATE TABLE IF NOT EXISTS consent_data.address (
         address_hash bytea PRIMARY KEY,
@@ -251,6 +257,15 @@ BEGIN
     )$ddl$, key_column);
     CREATE INDEX IF NOT EXISTS pending_contact ON consent_data.pending (contact_id, restricts);
     COMMENT ON TABLE consent_data.pending IS 'Contacts whose state is to be folded anew. restricts: something may have been taken away, so audiences leave the contact out until then; by key, the answer is folded on the spot.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.contact_moved (
+        from_id %1$s NOT NULL,
+        into_id %1$s NOT NULL,
+        moved_at timestamptz NOT NULL DEFAULT now()
+    )$ddl$, key_column);
+    CREATE INDEX IF NOT EXISTS contact_moved_from ON consent_data.contact_moved (from_id, moved_at);
+    COMMENT ON TABLE consent_data.contact_moved IS 'Contacts whose rows the CRM gave to another. If the contact is deleted within a day, it was a merge.';
 
     -- Outputs ---------------------------------------------------------------------------------------------------
 
@@ -375,8 +390,10 @@ BEGIN
         FOR EACH ROW EXECUTE FUNCTION consent._check_override();
     CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category
         FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
-    CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON consent_data.event
+    CREATE OR REPLACE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON consent_data.event
         FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
+    CREATE OR REPLACE TRIGGER only_erasure BEFORE UPDATE ON consent_data.event
+        FOR EACH ROW EXECUTE FUNCTION consent._only_erasure();
 END
 $$;
 COMMENT ON PROCEDURE consent._create_triggers() IS 'Attaches the triggers of the data tables.';

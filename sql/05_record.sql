@@ -223,8 +223,17 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- Not for what an import brings: those people were answered then.
-    IF kind IN ('opt_out', 'objection') AND detail->>'via' IS DISTINCT FROM 'system' AND recorded_at IS NULL THEN
+    -- Where the CRM merged the contact into another, the person's refusals follow.
+    IF consent._restricts(kind, refused) OR kind = 'legal_hold' THEN
+        PERFORM consent._carry_on(c.contact_id::text)
+           FROM (SELECT key AS contact_id WHERE key IS NOT NULL
+                 UNION
+                 SELECT ca.contact_id FROM consent_data.contact_address ca WHERE key IS NULL AND ca.address_hash = ANY (v_hashes)) c;
+    END IF;
+
+    -- Not for what an import brings or a merge carries: those people were answered then.
+    IF kind IN ('opt_out', 'objection') AND detail->>'via' IS DISTINCT FROM 'system' AND recorded_at IS NULL
+       AND detail->'merged_from' IS NULL THEN
         INSERT INTO consent_data.outbox (contact_id, event_id) VALUES (key, v_event);
         PERFORM pg_notify('consent_outbox', v_event::text);
     END IF;

@@ -246,6 +246,7 @@ BEGIN
     UNION
     SELECT ca.contact_id, true FROM consent_data.address_event ae JOIN consent_data.contact_address ca USING (address_hash)
      WHERE ae.event_id = ANY (ids);
+    PERFORM consent._note_merged(ARRAY(SELECT e.contact_id::text FROM consent_data.event e WHERE e.event_id = ANY (ids) AND e.contact_id IS NOT NULL));
     RETURN cardinality(ids);
 END
 $$;

@@ -1,27 +1,45 @@
 -- Watching: triggers on the CRM's tables note whose state is to be folded anew. They insert and wait for nobody, fold
 -- nothing, and never fail the CRM's statement.
 
--- Rows of a watched table as contact, address, whether they take something away, and a fingerprint: a row that has
--- another one afterwards has changed.
+-- Rows of a watched table as contact, address, whether they take something away, a fingerprint (a row that has another one
+-- afterwards has changed) and the primary key.
 CREATE FUNCTION consent._row_query(
     relation regclass, source text, contact text, address text, columns text[], restricts text)
     RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT replace(format('SELECT k.contact, %s AS address, (%s) AS restricts, %s AS print FROM ', coalesce('(' || address || ')::text', 'NULL::text'), restricts,
+    SELECT replace(format('SELECT k.contact, %s AS address, (%s) AS restricts, %s AS print, %s AS ident FROM ',
+               coalesce('(' || address || ')::text', 'NULL::text'), restricts,
                -- The key is part of the print: two rows may trade the rest.
-               coalesce('ROW(' || (
-                   SELECT string_agg(format('r.%I', c), ', ' ORDER BY c) FROM (
-                       SELECT unnest(columns) AS c
-                       UNION
-                       SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
-                        WHERE columns IS NOT NULL AND i.indrelid = relation AND i.indisprimary) u) || ')::text', 'r::text')), '%', '%%')
+               coalesce('ROW(' || (SELECT string_agg(format('r.%I', c), ', ' ORDER BY c)
+                                     FROM (SELECT unnest(columns) AS c UNION SELECT unnest(pk.names) WHERE columns IS NOT NULL) u) || ')::text', 'r::text'),
+               coalesce('ROW(' || (SELECT string_agg(format('r.%I', c), ', ' ORDER BY c) FROM unnest(pk.names) c) || ')::text', 'NULL::text')), '%', '%%')
            || '%s r, '
            || replace(format('LATERAL (%s) k (contact)', CASE WHEN contact IS NULL THEN 'SELECT NULL::text'
                ELSE format('SELECT %s x.contact::text FROM (%s) x (contact)', quote_literal(source || ':') || ' ||',
                            CASE WHEN contact ~* '^\s*select\M' THEN contact ELSE 'SELECT ' || contact END) END), '%', '%%')
+      FROM (SELECT array_agg(a.attname::text) AS names
+              FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+             WHERE i.indrelid = relation AND i.indisprimary) pk
 $$;
 COMMENT ON FUNCTION consent._row_query(regclass, text, text, text, text[], text) IS 'The query that leads from changed rows (%s) of a watched table to contacts and addresses.';
+
+-- What is refused on a contact that was merged binds the one that stayed.
+CREATE FUNCTION consent._note_merged(contacts text[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM consent_data.contact_merge) THEN
+        INSERT INTO consent_data.pending (contact_id, restricts)
+        WITH RECURSIVE merged (id) AS (
+            SELECT m.into_id FROM consent_data.contact_merge m WHERE m.from_id IN (SELECT consent_data.key(c) FROM unnest(contacts) c)
+            UNION
+            SELECT m.into_id FROM merged JOIN consent_data.contact_merge m ON m.from_id = merged.id)
+        SELECT merged.id, true FROM merged;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION consent._note_merged(text[]) IS 'Notes the contacts into which others were merged, from whom something is taken away.';
 
 CREATE FUNCTION consent._watched() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -59,6 +77,19 @@ BEGIN
     SELECT consent_data.key(c.contact), w.kind <> 'engagement' AND bool_or(c.restricts)
       FROM (SELECT unnest(contacts) AS contact, false AS restricts UNION ALL SELECT unnest(restricted), true) c
      GROUP BY 1;
+    IF TG_OP = 'UPDATE' AND w.kind <> 'contacts' AND cardinality(contacts) > 1 THEN
+        EXECUTE format('INSERT INTO consent_data.contact_moved (from_id, into_id)
+                        SELECT DISTINCT consent_data.key(o.contact), consent_data.key(n.contact) FROM (%s) o JOIN (%s) n USING (ident) WHERE o.contact <> n.contact',
+                       before, after) USING OLD, NEW;
+    ELSIF TG_OP = 'DELETE' AND w.kind = 'contacts' THEN
+        -- What the CRM merges without a word to us.
+        INSERT INTO consent_data.contact_merge (from_id, into_id, why)
+        SELECT DISTINCT m.from_id, m.into_id, 'the CRM gave its rows to the other contact and deleted it'
+          FROM consent_data.contact_moved m
+         WHERE m.from_id IN (SELECT consent_data.key(c) FROM unnest(contacts) c) AND m.moved_at > now() - interval '1 day'
+        ON CONFLICT DO NOTHING;
+    END IF;
+    PERFORM consent._note_merged(restricted);
     IF w.kind = 'consents' THEN
         BEGIN
             PERFORM consent._take_refusals(coalesce(contacts, '{}'), coalesce(addresses, '{}'));

@@ -50,20 +50,23 @@ DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
     hashes bytea[];
     since timestamptz[];
+    found consent.state;
+    erased consent.state;
 BEGIN
     SELECT array_agg(a.address_hash ORDER BY g.n), array_agg(a.since ORDER BY g.n) INTO hashes, since
       FROM unnest(ARRAY['email', 'phone', 'post']) WITH ORDINALITY g (name, n)
       LEFT JOIN consent._addresses_now(contact) a ON a.channel_group = g.name;
-    RETURN (SELECT consent.fold(f.state) FROM (
+    found := (SELECT consent.fold(f.state) FROM (
         SELECT consent.fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.opt_out_offered,
                             e.refused, e.from_person, e.purposes, e.detail, e.evidence, consent._tag(e.address_hash)) AS state
           FROM consent_data.event e
          WHERE e.contact_id = key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
-        SELECT consent._address_fact(e.contact_id::text, e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail)
+        SELECT consent._address_fact(coalesce(e.contact_id::text, encode(e.erased_as, 'hex')), e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail)
           FROM consent_data.address_event ae
           JOIN consent_data.event e ON e.event_id = ae.event_id
          WHERE ae.address_hash = ANY (hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
+           AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(key::text))
         UNION ALL
         SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event_of(key) c
@@ -83,6 +86,11 @@ BEGIN
                                         ARRAY[consent._tag(hashes[1]), consent._tag(hashes[2]), consent._tag(hashes[3])], since) END
           FROM consent_data.crm_contact_of(key) c HAVING count(*) > 0
     ) f);
+    -- Somebody erased who is back. Of one who is not, no state is made.
+    IF found IS NOT NULL THEN
+        erased := consent._erased_state(key::text, upto, known);
+    END IF;
+    RETURN CASE WHEN erased IS NULL THEN found ELSE consent._merge(found, erased) END;
 END
 $$;
 COMMENT ON FUNCTION consent._state_of(text, timestamptz, timestamptz) IS 'The state of one contact from all facts happened and recorded by then.';
@@ -215,6 +223,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM consent._take_refusals(ARRAY[contact], NULL);
+    PERFORM consent._carry_over(contact);
     PERFORM consent._sync_addresses(contact);
     noted := ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key FOR UPDATE SKIP LOCKED);
     -- Locked first, folded in a later snapshot: whatever committed before the lock is in the fold.
@@ -305,6 +314,7 @@ BEGIN
     ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
     GET DIAGNOSTICS n = ROW_COUNT;
     PERFORM consent._link_refusals(NULL);
+    PERFORM consent._forget_addresses();
     RETURN n;
 END
 $$;
@@ -318,7 +328,7 @@ DECLARE
 BEGIN
     DROP TABLE IF EXISTS pg_temp.consent_fresh;
     CREATE TEMPORARY TABLE consent_fresh AS
-    SELECT row_number() OVER (ORDER BY contact_id) AS n, contact_id, s.rev, f.state
+    SELECT row_number() OVER (ORDER BY contact_id) AS n, contact_id, s.rev, coalesce(consent._merge(f.state, x.state), f.state) AS state
       FROM (
         SELECT u.contact_id, consent.fold(u.state) AS state FROM (
             SELECT e.contact_id, consent.fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id,
@@ -326,12 +336,13 @@ BEGIN
                        consent._tag(e.address_hash)) AS state
               FROM consent_data.event e WHERE e.contact_id IS NOT NULL
             UNION ALL
-            SELECT ca.contact_id, consent._address_fact(e.contact_id::text, e.kind, e.at, e.recorded_at, e.sender_id,
+            SELECT ca.contact_id, consent._address_fact(coalesce(e.contact_id::text, encode(e.erased_as, 'hex')), e.kind, e.at, e.recorded_at, e.sender_id,
                        e.channels, e.category_id, e.detail)
               FROM consent_data.address_event ae
               JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
               JOIN consent_data.event e ON e.event_id = ae.event_id
              WHERE e.contact_id IS DISTINCT FROM ca.contact_id
+               AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(ca.contact_id::text))
             UNION ALL
             SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id,
                        c.opt_out_offered, c.refused, c.from_person)
@@ -356,6 +367,8 @@ BEGIN
              WHERE c.contact_id IS NOT NULL
         ) u GROUP BY u.contact_id
       ) f
+      -- Nobody's key is hashed before somebody was erased.
+      LEFT JOIN consent._erased_states() x ON x.erased_as = CASE WHEN (SELECT consent._anybody_erased()) THEN consent._key_hash(f.contact_id::text) END
       FULL JOIN consent_data.contact_state s USING (contact_id);
     GET DIAGNOSTICS n = ROW_COUNT;
     CREATE UNIQUE INDEX ON pg_temp.consent_fresh (n);

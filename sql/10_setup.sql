@@ -12,6 +12,7 @@ BEGIN
             HINT = 'Use bigint, uuid or text: the type of the CRM''s contact ids.';
     END IF;
     CALL consent._create_tables(key_type);
+    CALL consent._create_subject_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
     SELECT s.key_type INTO existing FROM consent_data.setting s;
     IF existing <> key_type THEN
         RAISE EXCEPTION 'the data has % keys', existing USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -29,6 +30,7 @@ BEGIN
     END IF;
     CALL consent._create_triggers();
     CALL consent._create_views(key_type);
+    CALL consent._create_subject_views();
     CALL consent._grant_data();
     PERFORM consent._invalidate_configuration();
 END

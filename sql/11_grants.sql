@@ -15,7 +15,8 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_audit;
     GRANT SELECT ON consent.audit_permission, consent.audit_expiring, consent.audit_opt_out_trend, consent.audit_evidence_gap,
         consent.audit_contact_record, consent.audit_retention, consent.audit_similarity, consent.audit_policy,
-        consent.audit_policy_override, consent.audit_ledger, consent.audit_run, consent.audit_data_quality TO consent_audit;
+        consent.audit_policy_override, consent.audit_ledger, consent.audit_run, consent.audit_data_quality,
+        consent.audit_subject TO consent_audit;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;
@@ -99,8 +100,12 @@ DECLARE
 BEGIN
     FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
               WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace
-                AND p.proname IN ('record_event', 'opt_in', 'confirm_opt_in', 'opt_out', 'object') LOOP
+                AND p.proname IN ('record_event', 'opt_in', 'confirm_opt_in', 'opt_out', 'object', 'merge_contacts', 'legal_hold') LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO consent_record', f);
+    END LOOP;
+    FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
+              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.proname = 'subject_access' LOOP
+        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO consent_audit', f);
     END LOOP;
     FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
               WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.prokind IN ('f', 'p') LOOP

@@ -233,6 +233,9 @@ BEGIN
         DROP TABLE pg_temp.consent_import_fact;
     END IF;
     IF to_regclass('pg_temp.consent_import_bound') IS NOT NULL THEN
+        IF NOT is_consent THEN
+            PERFORM consent._note_merged(ARRAY(SELECT f.contact_id::text FROM pg_temp.consent_import_fact f WHERE f.is_new AND f.contact_id IS NOT NULL));
+        END IF;
         DROP TABLE pg_temp.consent_import_bound;
     END IF;
 
@@ -467,6 +470,9 @@ BEGIN
                 UNION
                 SELECT ca.contact_id FROM pg_temp.consent_import_bound b JOIN consent_data.contact_address ca ON ca.address_hash = b.hash) c
          ORDER BY 1;
+        IF NOT is_consent THEN
+            PERFORM consent._note_merged(ARRAY(SELECT f.contact_id::text FROM pg_temp.consent_import_fact f WHERE f.is_new AND f.contact_id IS NOT NULL));
+        END IF;
         DROP TABLE pg_temp.consent_import_bound;
     END IF;
 

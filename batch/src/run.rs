@@ -45,8 +45,15 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         eprintln!("error: another run is under way");
         return Ok(Outcome::Busy);
     }
+    let outcome = all_steps(&mut client, arguments, &report);
+    // The server would let go of it too, but only after we are gone: whoever follows at once must not find it held.
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).ok();
+    outcome
+}
+
+fn all_steps(client: &mut Client, arguments: &Arguments, report: &Report) -> Result<Outcome> {
     for step in steps(&arguments.step) {
-        let outcome = recorded(&mut client, arguments, &report, &step)?;
+        let outcome = recorded(client, arguments, report, &step)?;
         if outcome != Outcome::Done {
             return Ok(outcome);
         }

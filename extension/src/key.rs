@@ -1,6 +1,7 @@
 //! The key under which addresses are hashed. It lives in a file of the server, never in a table: a dump must not
 //! carry what would make its hashes guessable. Its fingerprint is in `consent_data.key_generation`.
 
+use crate::config;
 use crate::error::{Error, Result};
 use crate::pg;
 use pg_consent_policy::address;
@@ -50,4 +51,11 @@ fn _key_create() -> Result<Vec<u8>> {
     }
     let key = read()?;
     Ok(address::fingerprint(&key).map_err(Error::from)?.to_vec())
+}
+
+/// The keyed hash of a contact's key; `NULL` without the address key: for folds, which deny then.
+#[pg_extern(sql = false)]
+fn _key_hash(contact: Option<&str>) -> Option<Vec<u8>> {
+    let config = config::current().ok()?;
+    address::hash_contact(config.key().ok()?, contact?).ok().map(|h| h.to_vec())
 }

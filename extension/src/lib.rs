@@ -48,7 +48,8 @@ extension_sql_file!("../../sql/06b_watch.sql", name = "watch", requires = ["crm"
 extension_sql_file!("../../sql/07_fold.sql", name = "fold", requires = ["watch"]);
 extension_sql_file!("../../sql/08_ask.sql", name = "ask", requires = ["fold"]);
 extension_sql_file!("../../sql/09_views.sql", name = "views", requires = ["ask"]);
-extension_sql_file!("../../sql/13_import.sql", name = "import", requires = ["views"]);
+extension_sql_file!("../../sql/12_subject.sql", name = "subject", requires = ["views"]);
+extension_sql_file!("../../sql/13_import.sql", name = "import", requires = ["subject"]);
 extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["import"]);
 extension_sql_file!("../../sql/11_grants.sql", name = "grants", requires = ["setup"], finalize);
 
@@ -66,6 +67,7 @@ const _: &[&str] = &[
     include_str!("../../sql/07_fold.sql"),
     include_str!("../../sql/08_ask.sql"),
     include_str!("../../sql/09_views.sql"),
+    include_str!("../../sql/12_subject.sql"),
     include_str!("../../sql/13_import.sql"),
     include_str!("../../sql/10_setup.sql"),
     include_str!("../../sql/11_grants.sql"),

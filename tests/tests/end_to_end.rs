@@ -14,3 +14,4 @@ mod key_types;
 mod outbox;
 mod preloaded;
 mod shop;
+mod subject;
