@@ -12,6 +12,7 @@ BEGIN
             HINT = 'Use bigint, uuid or text: the type of the CRM''s contact ids.';
     END IF;
     CALL consent._create_tables(key_type);
+    CALL consent._create_key_tables();
     SELECT s.key_type INTO existing FROM consent_data.setting s;
     IF existing <> key_type THEN
         RAISE EXCEPTION 'the data has % keys', existing USING ERRCODE = 'object_not_in_prerequisite_state',
