@@ -87,7 +87,8 @@ BEGIN
                 ELSE ARRAY[coalesce(support->>'kind', 'system_opt_in')] END,
             v_since, ARRAY[coalesce((support->>'sender_id')::integer, v_sender), v_sender], v_own);
     END IF;
-    v_via := e->'detail'->>'via';
+    -- Another holder's ways and words are not for this one's screen.
+    v_via := CASE WHEN v_own THEN e->'detail'->>'via' END;
     words := CASE
         WHEN answer->>'status' = 'unknown' THEN CASE WHEN answer->>'lacks' IS NULL THEN 'nothing is known' ELSE 'can''t be told: ' || replace(answer->>'lacks', '_', ' ') END
         WHEN support IS NULL THEN 'set by a system'
@@ -101,7 +102,6 @@ BEGIN
         || CASE WHEN v_own THEN '' ELSE ' of another holder of the address' END;
     status := answer->>'status';
     since := v_since;
-    -- Another holder's words are not for this one's screen.
     how := concat_ws(': ', concat_ws(' by ', words, CASE WHEN e->>'kind' = 'opt_out' AND v_via <> 'system' THEN replace(v_via, '_', ' ') END),
                      CASE WHEN v_own THEN coalesce(e->>'reason', e->'detail'->>'reason_code') END);
     detail := jsonb_strip_nulls(jsonb_build_object(
