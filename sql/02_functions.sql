@@ -28,13 +28,24 @@ CREATE FUNCTION consent._try_address_hash(channel text, address text, country te
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_try_address_hash_wrapper';
 COMMENT ON FUNCTION consent._try_address_hash(text, text, text)
     IS 'Like address_hash, but NULL for a malformed address: for folds over what the CRM holds.';
+CREATE FUNCTION consent._address_hashes(channel text, address text, country text DEFAULT NULL) RETURNS bytea[]
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_address_hashes_wrapper';
+COMMENT ON FUNCTION consent._address_hashes(text, text, text)
+    IS 'The hashes of an address under the keys of all generations, the newest first; NULL for a malformed address.';
+CREATE FUNCTION consent.country_code(country text) RETURNS text
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'country_code_wrapper';
+COMMENT ON FUNCTION consent.country_code(text)
+    IS 'ISO 3166-1 alpha-2 from that, alpha-3, the three-digit number, an English or common other name (UK is GB); NULL where it is not known for certain. A number is ISO''s, so never pass a key of your own country table.';
 CREATE FUNCTION consent._tag(hash bytea) RETURNS bigint
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_tag_wrapper';
 COMMENT ON FUNCTION consent._tag(bytea) IS 'The short form of a hash inside a state; 0 for none.';
 
-CREATE FUNCTION consent._key_create() RETURNS bytea
-    LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', '_key_create_wrapper';
-COMMENT ON FUNCTION consent._key_create() IS 'Makes the address key file where there is none; answers with the key''s fingerprint.';
+CREATE FUNCTION consent._key_create(generation integer DEFAULT 1, first integer DEFAULT 1) RETURNS bytea
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', '_key_create_wrapper';
+COMMENT ON FUNCTION consent._key_create(integer, integer) IS 'Makes a generation''s address key file where there is none; answers with the key''s fingerprint. first: the generation without a number behind its file''s name.';
+CREATE FUNCTION consent._key_file(generation integer, first integer, fingerprint bytea) RETURNS text[]
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', '_key_file_wrapper';
+COMMENT ON FUNCTION consent._key_file(integer, integer, bytea) IS 'The name of a generation''s address key file, and what is wrong with it.';
 
 CREATE FUNCTION consent._invalidate_configuration() RETURNS void
     LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', '_invalidate_configuration_wrapper';

@@ -13,6 +13,7 @@ BEGIN
     END IF;
     CALL consent._create_tables(key_type);
     CALL consent._create_subject_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
+    CALL consent._create_key_tables();
     SELECT s.key_type INTO existing FROM consent_data.setting s;
     IF existing <> key_type THEN
         RAISE EXCEPTION 'the data has % keys', existing USING ERRCODE = 'object_not_in_prerequisite_state',

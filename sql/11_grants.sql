@@ -67,7 +67,14 @@ GRANT EXECUTE ON FUNCTION
     consent.state_json(consent.state), consent._overflows(consent.state), consent._codes(text)
     TO consent_audit, consent_batch;
 
-GRANT EXECUTE ON FUNCTION consent.validate_policy(jsonb), consent.check_bindings() TO consent_audit;
+GRANT EXECUTE ON FUNCTION consent.validate_policy(jsonb), consent.check_bindings(), consent.key_status() TO consent_audit;
+
+GRANT EXECUTE ON FUNCTION consent.country_code(text) TO consent_decide, consent_record, consent_audit, consent_batch;
+
+GRANT EXECUTE ON FUNCTION
+    consent.subscription_status(bigint, text, text), consent.subscription_status(uuid, text, text),
+    consent.subscription_status(text, text, text), consent._subscription_status(text, text, text)
+    TO consent_decide, consent_audit;
 
 GRANT EXECUTE ON FUNCTION
     consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),

@@ -4,7 +4,6 @@
 
 use crate::error::Error;
 use crate::{key, pg};
-use pg_consent_policy::address;
 use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::{CategoryId, SenderId};
 use pg_consent_policy::pack::{self, Pack, overlay};
@@ -68,8 +67,8 @@ pub struct Config {
     pub yes_rate: f64,
     similarity_version: u32,
     freshness: Freshness,
-    /// The address key, if it is the one the data was hashed under.
-    key: Option<Vec<u8>>,
+    /// The address keys of all generations, if they are those the data was hashed under.
+    keys: Result<key::Keys, Error>,
     /// When the statement began that read all this.
     read_in_statement: i64,
     /// Categories similar to (sender, category), read when first asked for.
@@ -134,7 +133,7 @@ thread_local! {
 /// The configuration as committed now (and changed by this transaction).
 pub fn current() -> Result<Rc<Config>, Error> {
     // Without the key it is read again for each statement (not each row), so that the key's return is noticed.
-    let serves = |c: &Rc<Config>| c.key.is_some() || c.read_in_statement == pg::statement_timestamp();
+    let serves = |c: &Rc<Config>| c.keys.is_ok() || c.read_in_statement == pg::statement_timestamp();
     if !pg::configuration_is_stale()
         && let Some(config) = CURRENT.with_borrow(Clone::clone).filter(serves)
     {
@@ -173,7 +172,7 @@ impl Config {
             yes_rate: USUAL_YES_RATE,
             similarity_version: 0,
             freshness: Freshness::default(),
-            key: None,
+            keys: Err(Error::NotSetUp),
             read_in_statement: pg::statement_timestamp(),
             similar: RefCell::new(HashMap::new()),
             compiled: RefCell::new(HashMap::new()),
@@ -264,14 +263,16 @@ impl Config {
             |r| own_rules.extend(read_override(r)),
         )?;
         config.apply(&own_rules);
-        let mut fingerprints: Vec<Vec<u8>> = Vec::new();
-        pg::rows("SELECT fingerprint FROM consent_data.key_generation ORDER BY generation", |r| {
-            fingerprints.extend(r.get::<Vec<u8>>(1));
+        let mut generations = Vec::new();
+        pg::rows("SELECT generation::int4, fingerprint FROM consent_data.key_generation", |r| {
+            // One that can't be read must not be passed over.
+            generations.push(key::Generation {
+                number: r.get(1).unwrap_or_default(),
+                fingerprint: r.get(2).unwrap_or_default(),
+            });
         })?;
-        config.key = key::read().ok().filter(|k| {
-            let own = address::fingerprint(k).ok();
-            fingerprints.last().is_some_and(|f| own.is_some_and(|o| o[..] == f[..]))
-        });
+        config.keys = key::read_all(&generations);
+        key::log_fault(config.keys.as_ref().err());
         Ok(config)
     }
 
@@ -292,9 +293,9 @@ impl Config {
         self.packs = Rc::new(applied.packs);
     }
 
-    /// The key under which the data's addresses were hashed.
-    pub fn key(&self) -> Result<&[u8], Error> {
-        self.key.as_deref().ok_or(Error::Key("missing or another one"))
+    /// The keys under which the data's addresses were hashed, the newest first; never none.
+    pub fn keys(&self) -> Result<&[Vec<u8>], Error> {
+        self.keys.as_deref().map_err(Error::again)
     }
 
     /// The rules that decide.
@@ -394,7 +395,7 @@ impl Config {
         question.similarity_version = self.similarity_version;
         question.marketing_blocked = if self.marketing_off {
             Some(Reason::SwitchedOff)
-        } else if self.key.is_none() {
+        } else if self.keys.is_err() {
             Some(Reason::KeyMissing)
         } else {
             None

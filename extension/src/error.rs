@@ -34,11 +34,22 @@ pub enum Error {
     ForgedQuestion,
     #[error("the address key is {0}")]
     Key(&'static str),
+    #[error("the address key is {fault}")]
+    KeyFile { file: String, fault: &'static str },
     #[error("configuration could not be read: {0}")]
     Configuration(String),
 }
 
 impl Error {
+    /// A fault of the keys, which every hash meets again.
+    pub fn again(&self) -> Error {
+        match self {
+            Error::KeyFile { file, fault } => Error::KeyFile { file: file.clone(), fault },
+            Error::Address(e) => Error::Address(*e),
+            _ => Error::Key("missing"),
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Error::NotSetUp => Code::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -51,7 +62,7 @@ impl Error {
             Error::Null { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::Corrupt(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Error::ForgedQuestion => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
-            Error::Key(_) => Code::ERRCODE_CONFIG_FILE_ERROR,
+            Error::Key(_) | Error::KeyFile { .. } => Code::ERRCODE_CONFIG_FILE_ERROR,
             Error::Configuration(_) => Code::ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -83,6 +94,10 @@ impl Error {
             Error::Corrupt("state") => {
                 "states are derived: run consent.refold() or consent-batch refold".into()
             }
+            Error::KeyFile { file, .. } => format!(
+                "put `{file}` back where pg_consent.key_file says, from the copy kept apart from the dumps; until then \
+                 all marketing is denied"
+            ),
             Error::Key(_) => {
                 "put the key back where pg_consent.key_file says; until then all marketing is denied".into()
             }

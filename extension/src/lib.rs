@@ -7,7 +7,8 @@
 //! - [`gate`]: `@@`, `can_send`, `explain`
 //! - [`config`]: senders, kinds, categories and switches, cached until they change
 //! - [`law`]: the rules in words, and the deadline of an opt-out
-//! - [`key`]: the key under which addresses are hashed
+//! - [`key`]: the keys under which addresses are hashed
+//! - [`status`]: how a person stands, for screens
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
 // pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
@@ -22,6 +23,7 @@ mod key;
 mod law;
 #[allow(unsafe_code)]
 mod pg;
+mod status;
 mod values;
 
 pgrx::pg_module_magic!(name, version);
@@ -50,7 +52,9 @@ extension_sql_file!("../../sql/08_ask.sql", name = "ask", requires = ["fold"]);
 extension_sql_file!("../../sql/09_views.sql", name = "views", requires = ["ask"]);
 extension_sql_file!("../../sql/12_subject.sql", name = "subject", requires = ["views"]);
 extension_sql_file!("../../sql/13_import.sql", name = "import", requires = ["subject"]);
-extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["import"]);
+extension_sql_file!("../../sql/14_status.sql", name = "status", requires = ["import"]);
+extension_sql_file!("../../sql/15_keys.sql", name = "keys", requires = ["status"]);
+extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["keys"]);
 extension_sql_file!("../../sql/11_grants.sql", name = "grants", requires = ["setup"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
@@ -69,6 +73,8 @@ const _: &[&str] = &[
     include_str!("../../sql/09_views.sql"),
     include_str!("../../sql/12_subject.sql"),
     include_str!("../../sql/13_import.sql"),
+    include_str!("../../sql/14_status.sql"),
+    include_str!("../../sql/15_keys.sql"),
     include_str!("../../sql/10_setup.sql"),
     include_str!("../../sql/11_grants.sql"),
 ];

@@ -3,14 +3,18 @@
 //! HMAC-SHA-256 rather than a plain hash, because a plain hash of an e-mail address can be found by trying
 //! (CNIL, Spartoo: pseudonymisation, not anonymisation).
 
+mod mailbox;
+
 use crate::codes::Channel;
+use crate::country;
 use crate::profile::AddressGroup;
-use email_address::{EmailAddress, Options};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Raised when normalisation changes: hashes of another version can't be compared.
-pub const NORMALISER_VERSION: u8 = 1;
+/// Raised when normalisation changes: hashes of another version can't be compared. It is part of a key's fingerprint, so
+/// that data of another version denies rather than hides its suppressions. Once one is released, its normaliser stays
+/// for look-up, as old keys do.
+pub const NORMALISER_VERSION: u8 = 2;
 
 /// The shortest key accepted, in bytes.
 pub const MIN_KEY_BYTES: usize = 32;
@@ -28,10 +32,11 @@ pub enum AddressError {
 }
 
 /// The form in which two spellings of one address are equal: `"Name" <A@B.c>` is `a@b.c`, a phone number is
-/// E.164 (read in `country` where it has no prefix), a postal address its words in lower case.
+/// E.164 (read in `country`, in any spelling of [`country::code`], where it has no prefix), a postal address its words
+/// in lower case.
 pub fn normalise(channel: Channel, address: &str, country: &str) -> Result<String, AddressError> {
     match channel.address_group() {
-        AddressGroup::Email => normalise_email(address),
+        AddressGroup::Email => mailbox::normalise(address),
         AddressGroup::Phone => normalise_phone(address, country),
         AddressGroup::Post => {
             let words: Vec<_> =
@@ -41,17 +46,9 @@ pub fn normalise(channel: Channel, address: &str, country: &str) -> Result<Strin
     }
 }
 
-fn normalise_email(address: &str) -> Result<String, AddressError> {
-    let options = Options::default().with_display_text().without_domain_literal().with_required_tld();
-    let parsed =
-        EmailAddress::parse_with_options(address.trim(), options).map_err(|_| AddressError::Email)?;
-    let domain = idna::domain_to_ascii(parsed.domain()).map_err(|_| AddressError::Email)?;
-    // The local part is case-sensitive by RFC 5321 and nowhere in practice; two spellings must not be two people.
-    Ok(format!("{}@{}", parsed.local_part().to_lowercase(), domain.to_lowercase()))
-}
-
 fn normalise_phone(number: &str, country: &str) -> Result<String, AddressError> {
-    let parsed = phonenumber::parse(country.parse().ok(), number).map_err(|_| AddressError::Phone)?;
+    let country = country::code(country).and_then(|c| std::str::from_utf8(&c).ok()?.parse().ok());
+    let parsed = phonenumber::parse(country, number).map_err(|_| AddressError::Phone)?;
     if !phonenumber::is_valid(&parsed) {
         return Err(AddressError::Phone);
     }
@@ -79,6 +76,7 @@ pub fn hash_contact(key: &[u8], contact: &str) -> Result<[u8; 32], AddressError>
 pub fn fingerprint(key: &[u8]) -> Result<[u8; 8], AddressError> {
     let mut mac = mac(key)?;
     mac.update(b"pg_consent key fingerprint");
+    mac.update(&[NORMALISER_VERSION]);
     let full: [u8; 32] = mac.finalize().into_bytes().into();
     full.first_chunk().copied().ok_or(AddressError::Key)
 }
@@ -103,11 +101,24 @@ mod tests {
     #[test]
     fn two_spellings_of_an_address_are_one() {
         let email = |a| normalise(Channel::Email, a, "GB").unwrap();
-        assert_eq!(email("\"Name\" <A@B.co>"), "a@b.co");
+        assert_eq!(email("\"Name\" <A@B.c>"), "a@b.c");
         assert_eq!(email("  a@B.CO "), "a@b.co");
         assert_eq!(email("info@bücher.example"), "info@xn--bcher-kva.example");
-        let phone = |n| normalise(Channel::Sms, n, "GB").unwrap();
-        assert_eq!(phone("020 7946 0018"), phone("+44 (0)20 7946 0018"));
+        for same in [
+            "+44 (0)20 7946 0018",
+            "+44 20 7946 0018",
+            "00 44 20 7946 0018",
+            "0044 (0) 20 7946 0018",
+            "020-7946-0018",
+            "(020) 7946.0018",
+            "tel:+44-20-7946-0018",
+            "\u{a0}020 7946\u{a0}0018",
+        ] {
+            assert_eq!(normalise(Channel::Sms, same, "GB").as_deref(), Ok("+442079460018"), "{same}");
+        }
+        for country in ["GB", "uk", "gbr", "United Kingdom"] {
+            assert_eq!(normalise(Channel::PhoneLive, "020 7946 0018", country).unwrap(), "+442079460018");
+        }
         assert_eq!(normalise(Channel::Post, " 1, High-Street ", "GB").unwrap(), "1 high street");
     }
 
@@ -118,6 +129,11 @@ mod tests {
         }
         for bad in ["", "hello", "12"] {
             assert_eq!(normalise(Channel::PhoneLive, bad, "GB"), Err(AddressError::Phone), "{bad}");
+        }
+        // A national number is nobody's without a country.
+        for country in ["", "ZZ", "0", "nowhere"] {
+            assert_eq!(normalise(Channel::Sms, "020 7946 0018", country), Err(AddressError::Phone));
+            assert!(normalise(Channel::Sms, "+44 20 7946 0018", country).is_ok());
         }
         assert_eq!(normalise(Channel::Post, " - ", "GB"), Err(AddressError::Post));
     }

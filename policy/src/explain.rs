@@ -119,7 +119,7 @@ impl Explanation {
 }
 
 /// As PostgreSQL reads it; it does not read years before 1.
-fn time(t: Instant) -> Value {
+pub(crate) fn time(t: Instant) -> Value {
     const YEAR_1: Instant = Instant(-62_135_596_800_000);
     let t = t.max(YEAR_1);
     json!(t.to_utc().to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
@@ -134,7 +134,7 @@ fn codes<T: enumset::EnumSetType + std::fmt::Display>(set: EnumSet<T>) -> Vec<St
 }
 
 /// One atom in the words of the facts. Categories and senders are numbers; SQL puts the names in.
-fn atom_json(atom: &Atom) -> Value {
+pub(crate) fn atom_json(atom: &Atom) -> Value {
     match atom {
         Atom::Restriction(r) => {
             json!({"kind": r.kind.code(), "sender_id": r.sender, "channels": codes(r.channels),

@@ -8,13 +8,15 @@
 //! - [`question`]: everything else a decision needs
 //! - [`decide`]: the decision; [`explain`]: the same with its grounds, for people
 //! - [`retention`], [`similarity`]: what the nightly batch computes
-//! - [`address`]: normalised and keyed-hashed addresses
+//! - [`address`], [`country`]: normalised and keyed-hashed addresses, normalised countries
+//! - [`status`]: the words that CRMs show
 //!
 //! No I/O, no clock, no PostgreSQL.
 #![forbid(unsafe_code)]
 
 pub mod address;
 pub mod codes;
+pub mod country;
 pub mod decide;
 pub mod explain;
 pub mod fact;
@@ -25,4 +27,5 @@ pub mod question;
 pub mod retention;
 pub mod similarity;
 pub mod state;
+pub mod status;
 pub mod time;

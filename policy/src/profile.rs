@@ -1,6 +1,7 @@
 //! Who the contact is: what the CRM says of the person and of the addresses in use.
 
 use crate::codes::*;
+use crate::country;
 use crate::time::Instant;
 
 /// The group of channels that share an address: a phone number serves texts and both kinds of call.
@@ -55,8 +56,6 @@ pub struct Profile {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProfileError {
-    #[error("country is not two letters of ISO 3166-1")]
-    Country,
     #[error("region is not ISO 3166-2 of the same country")]
     Region,
     #[error("time zone is not an IANA name")]
@@ -64,22 +63,20 @@ pub enum ProfileError {
 }
 
 impl Profile {
-    /// Checks and normalises what a binding view delivers; a missing country is `ZZ`, which denies marketing.
+    /// Checks and normalises what a binding view delivers; a country that is missing or can't be read is `ZZ`, which
+    /// denies marketing.
     pub fn new(
         as_of: Instant,
         country: Option<&str>,
         region: Option<&str>,
         zone: Option<&str>,
     ) -> Result<Profile, ProfileError> {
-        let code = country.map(str::trim).filter(|c| !c.is_empty()).unwrap_or("ZZ").to_ascii_uppercase();
-        let country: [u8; 2] = code.as_bytes().try_into().map_err(|_| ProfileError::Country)?;
-        if !country.iter().all(u8::is_ascii_uppercase) {
-            return Err(ProfileError::Country);
-        }
+        let country = country.and_then(country::code).unwrap_or(*b"ZZ");
         let region = match region.map(str::trim).filter(|r| !r.is_empty()) {
             None => String::new(),
             Some(r) => {
-                let part = r.split_once('-').filter(|(c, _)| *c == code).map(|(_, p)| p.to_ascii_uppercase());
+                let own = |c: &str| country::code(c) == Some(country);
+                let part = r.split_once('-').filter(|(c, _)| own(c)).map(|(_, p)| p.to_ascii_uppercase());
                 part.filter(|p| (1..=3).contains(&p.len())).ok_or(ProfileError::Region)?
             }
         };

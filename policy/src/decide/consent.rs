@@ -69,7 +69,7 @@ pub(super) fn evaluate<'q>(case: &Case<'_, 'q>, rule: &Consent) -> Check<'q, Out
 }
 
 /// One opt-in against the message: until when it holds, or what it lacks and how near it came.
-fn judge<'q>(
+pub(crate) fn judge<'q>(
     case: &Case<'_, 'q>,
     rule: &Consent,
     opt_in: &OptIn,
@@ -138,7 +138,7 @@ fn lawful_end<'q>(
 }
 
 /// When the person said yes: a double opt-in counts from its confirmation, which must come from the same address.
-fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant>> {
+pub(crate) fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant>> {
     if !opt_in.pending {
         return Ok(Some(opt_in.at));
     }
@@ -157,15 +157,20 @@ fn given_at<'q>(case: &Case<'_, 'q>, opt_in: &OptIn) -> Check<'q, Option<Instant
     Ok(confirmed)
 }
 
+/// What the law asks of an opt-in to this message, where it says.
+pub(crate) fn rule_of<'q>(case: &Case<'_, 'q>) -> Option<&'q Consent> {
+    case.rules(Phase::Permission).find_map(|r| match &r.then {
+        Requirement::Consent(c) => Some(c),
+        _ => None,
+    })
+}
+
 /// Until when a later affirmative opt-in lifts this restriction for this message; `None` where none does. Only an
 /// opt-in that is itself a valid consent now does; nothing else ever lifts a refusal.
 pub(super) fn lifted_until<'q>(case: &Case<'_, 'q>, restriction: &Restriction) -> Check<'q, Option<Instant>> {
     let mut lifted = None;
     let usual = Consent::default();
-    let rule = case.rules(Phase::Permission).find_map(|r| match &r.then {
-        Requirement::Consent(c) => Some(c),
-        _ => None,
-    });
+    let rule = rule_of(case);
     for atom in case.view.opt_ins() {
         let Atom::OptIn(opt_in) = atom? else { continue };
         let by_the_same_person = opt_in.other_contact == restriction.other_contact;

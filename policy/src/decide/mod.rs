@@ -5,14 +5,14 @@
 //! form right. Each requirement of a pack is one file here.
 
 mod case;
-mod consent;
+pub(crate) mod consent;
 mod form;
-mod permission;
+pub(crate) mod permission;
 mod prohibition;
 mod regime;
-mod register;
-mod relationship;
-mod restriction;
+pub(crate) mod register;
+pub(crate) mod relationship;
+pub(crate) mod restriction;
 mod retain;
 mod service;
 mod timing;

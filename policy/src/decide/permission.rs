@@ -11,14 +11,14 @@ use crate::time::{Instant, start_of_day};
 use enumset::EnumSet;
 
 /// How one permission rule came out.
-pub(super) enum Outcome<'q> {
+pub(crate) enum Outcome<'q> {
     Holds { until: Instant, support: Support, switch: Option<&'q str> },
     Misses(Miss<'q>),
 }
 
 /// What a permission lacks. Higher `progress` is nearer to a yes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Miss<'q> {
+pub(crate) struct Miss<'q> {
     pub reason: Reason,
     pub progress: u8,
     pub support: Support,
@@ -135,7 +135,7 @@ pub(super) fn unlisted<'q>(
 }
 
 /// A permission of which all holds but the law's own certainty.
-fn contested<'q>(case: &Case<'_, 'q>, rule: &'q Rule, outcome: Outcome<'q>) -> Outcome<'q> {
+pub(crate) fn contested<'q>(case: &Case<'_, 'q>, rule: &'q Rule, outcome: Outcome<'q>) -> Outcome<'q> {
     match (rule.contested.as_deref(), outcome) {
         (Some(point), Outcome::Holds { until, support, .. }) if case.switch(point) => {
             Outcome::Holds { until, support, switch: Some(point) }

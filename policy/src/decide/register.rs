@@ -10,7 +10,7 @@ use crate::time::{Instant, start_of_day};
 use chrono::Days;
 
 /// Until when no listing forbids.
-pub(super) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, wanted: &RegisterCheck) -> Check<'q, Instant> {
+pub(crate) fn check<'q>(case: &Case<'_, 'q>, rule: &'q Rule, wanted: &RegisterCheck) -> Check<'q, Instant> {
     let concerns = |l: &Listing| {
         wanted.registers.contains(l.register) && (!wanted.names_sender || l.sender == case.sender())
     };

@@ -11,7 +11,7 @@ use crate::state::{Atom, Relation};
 use crate::time::{Instant, start_of_day};
 use enumset::EnumSet;
 
-pub(super) fn evaluate<'q>(
+pub(crate) fn evaluate<'q>(
     case: &Case<'_, 'q>,
     rule: &'q Rule,
     wanted: &'q Relationship,

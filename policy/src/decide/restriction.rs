@@ -13,24 +13,32 @@ use crate::time::{Instant, start_of_day};
 pub(super) fn check<'q>(case: &Case<'_, 'q>) -> Check<'q, Instant> {
     let mut free_until = Instant::MAX;
     let mut worst: Option<Restriction> = None;
-    for atom in case.view.restrictions() {
-        let Atom::Restriction(r) = atom? else { continue };
-        if !reaches(case, &r)? {
-            continue;
-        }
-        match consent::lifted_until(case, &r)? {
+    visit(case, |r, lifted| {
+        match lifted {
             Some(until) => free_until = free_until.min(until),
             None if worst.is_none_or(|w| outranks(&r, &w)) => worst = Some(r),
             None => {}
         }
-        if worst.is_some() && !case.exact {
-            break;
-        }
-    }
+        worst.is_some() && !case.exact
+    })?;
     match worst {
         None => Ok(free_until),
         Some(r) => Err(Denied::new(reason(&r)).on(Atom::Restriction(r)).into()),
     }
+}
+
+/// Every refusal that reaches the message, with until when it is lifted, where it is; until `visitor` has seen enough.
+pub(crate) fn visit<'q>(
+    case: &Case<'_, 'q>,
+    mut visitor: impl FnMut(Restriction, Option<Instant>) -> bool,
+) -> Check<'q> {
+    for atom in case.view.restrictions() {
+        let Atom::Restriction(r) = atom? else { continue };
+        if reaches(case, &r)? && visitor(r, consent::lifted_until(case, &r)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the restriction speaks of this sender's message on this channel about this category. A message that

@@ -18,6 +18,7 @@ mod properties;
 mod random;
 mod random_rules;
 mod soft_opt_in;
+mod status;
 mod time;
 
 use super::{ContactLog, allows, decide, valid_until};
