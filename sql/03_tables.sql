@@ -258,6 +258,12 @@ BEGIN
     CREATE INDEX IF NOT EXISTS pending_contact ON consent_data.pending (contact_id, restricts);
     COMMENT ON TABLE consent_data.pending IS 'Contacts whose state is to be folded anew. restricts: something may have been taken away, so audiences leave the contact out until then; by key, the answer is folded on the spot.';
 
+    CREATE TABLE IF NOT EXISTS consent_data.pending_address (
+        address_hash bytea NOT NULL,
+        noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    COMMENT ON TABLE consent_data.pending_address IS 'Addresses refused in a transaction that could not see everybody who has them (REPEATABLE READ): whoever has one is to be noted.';
+
     EXECUTE format($ddl$
     CREATE TABLE IF NOT EXISTS consent_data.contact_moved (
         from_id %1$s NOT NULL,

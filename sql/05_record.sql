@@ -137,7 +137,17 @@ DECLARE
     others consent.state;
     r record;
 BEGIN
+    IF consent._restricts(kind, refused) OR kind = 'legal_hold' THEN
+        -- Not while merge_contacts() or erase() is at work: neither would see the other.
+        LOCK TABLE consent_data.contact_merge IN ROW EXCLUSIVE MODE;
+        -- Nor would a merge that the CRM is just making: whichever is committed last leaves a note that both are there.
+        IF key IS NOT NULL AND EXISTS (SELECT FROM consent_data.watch w WHERE w.kind = 'contacts') THEN
+            PERFORM consent._note(contact, false);
+        END IF;
+    END IF;
+    PERFORM consent._hold_keys();
     v_hash := consent.address_hash(v_channel, address, consent._country(contact));
+    PERFORM consent._rekey(v_channel, address, consent._country(contact)) WHERE v_hash IS NOT NULL;
     IF key IS NULL AND v_hash IS NULL THEN
         RAISE EXCEPTION 'neither a contact nor an address is named' USING ERRCODE = 'null_value_not_allowed',
             HINT = 'Name the contact, or the address for somebody who is not in the CRM.';
@@ -181,20 +191,22 @@ BEGIN
                         purposes, detail, evidence, consent._tag(v_hash));
 
     IF v_binds_address THEN
-        -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them.
-        FOR r IN
-            SELECT h.address_hash AS hash, min(h.channel_group) AS channel_group FROM (
-                SELECT v_hash AS address_hash, (consent._groups(NULL, ARRAY[v_channel]))[1] AS channel_group WHERE v_hash IS NOT NULL
-                UNION ALL
-                -- The address the contact has now, and the one it had when it was last folded.
-                SELECT x.address_hash, x.channel_group FROM (
-                    SELECT a.address_hash, a.channel_group FROM consent._addresses_now(contact) a
-                    UNION ALL
-                    SELECT ca.address_hash, ca.channel_group FROM consent_data.contact_address ca WHERE ca.contact_id = key) x
-                 WHERE v_hash IS NULL AND x.channel_group = ANY (v_groups)) h
-             GROUP BY 1 ORDER BY 1 LOOP
-            PERFORM consent._share_address(r.hash, r.channel_group);
-            v_hashes := v_hashes || r.hash;
+        v_hashes := CASE WHEN v_hash IS NOT NULL THEN ARRAY[v_hash] ELSE ARRAY(
+            -- The address the contact has now, and the one it had when it was last folded.
+            SELECT unnest(a.hashes) FROM consent._addresses_now(contact) a WHERE a.channel_group = ANY (v_groups)
+            UNION
+            SELECT ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)) END;
+        -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them. While it
+        -- waits, another session may move one to a newer key.
+        LOOP
+            v_hashes := consent._with_aliases(v_hashes);
+            FOR r IN SELECT h, coalesce((SELECT a.channel_group FROM consent._addresses_now(contact) a WHERE h = ANY (a.hashes) LIMIT 1),
+                                        (SELECT ca.channel_group FROM consent_data.contact_address ca WHERE ca.address_hash = h LIMIT 1),
+                                        (consent._groups(NULL, ARRAY[v_channel]))[1]) AS channel_group
+                       FROM unnest(v_hashes) h ORDER BY h LOOP
+                PERFORM consent._share_address(r.h, r.channel_group);
+            END LOOP;
+            EXIT WHEN consent._with_aliases(v_hashes) = v_hashes;
         END LOOP;
     END IF;
 

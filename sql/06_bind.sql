@@ -276,7 +276,7 @@ BEGIN
                                 ('with a valid e-mail address', t.email, 'malformed ones can''t be suppressed by address'),
                                 ('with a valid phone number', t.phone, 'national numbers need the country')) m (measure, n, advice)
              WHERE m.n IS NOT NULL$q$,
-            'count(*) FILTER (WHERE v.country ~ ''^[A-Z]{2}$'' AND v.country <> ''ZZ'')',
+            'count(consent.country_code(v.country))',
             CASE WHEN 'email' = ANY (b.columns) THEN 'count(consent._try_address_hash(''email'', v.email, v.country))' ELSE 'NULL::bigint' END,
             CASE WHEN 'phone' = ANY (b.columns) THEN 'count(consent._try_address_hash(''sms'', v.phone, v.country))' ELSE 'NULL::bigint' END,
             b.view);

@@ -176,7 +176,7 @@ BEGIN
         -- Whoever has the address, too: their opt-ins tell whether an old flag has been set anew.
         keys := ARRAY(SELECT k FROM unnest(keys) k UNION
                       SELECT ca.contact_id::text FROM unnest(addresses) a CROSS JOIN unnest(ARRAY['email', 'sms', 'post']) c
-                        JOIN consent_data.contact_address ca ON ca.address_hash = consent._try_address_hash(c, a));
+                        JOIN consent_data.contact_address ca ON ca.address_hash = ANY (consent._address_hashes(c, a, NULL)));
     END IF;
     WITH shown AS MATERIALIZED (
         SELECT c.* FROM consent_data.crm_consent c WHERE contacts IS NULL AND addresses IS NULL
@@ -187,7 +187,7 @@ BEGIN
          WHERE c.contact_id IS NULL OR c.contact_id::text <> ALL (keys)
     ), refusal AS (
         SELECT DISTINCT s.contact_id, s.kind, s.at, s.recorded_at, s.sender_id, s.channels, s.category_id, s.evidence, s.via, s.reason, s.source,
-               consent._try_address_hash(coalesce(nullif(s.channels[1], 'any'), 'email'), s.address, p.country) AS hash
+               consent._address_hashes(coalesce(nullif(s.channels[1], 'any'), 'email'), s.address, p.country) AS hashes
           FROM shown s
           LEFT JOIN LATERAL (SELECT c.country FROM consent_data.crm_contact_of(s.contact_id) c LIMIT 1) p
                  ON s.address IS NOT NULL AND s.channels[1] IN ('sms', 'phone_live', 'phone_auto')
@@ -198,28 +198,32 @@ BEGIN
             UNION ALL
             SELECT e.contact_id, e.recorded_at FROM consent_data.event e
              WHERE e.kind IN ('opt_in', 'opt_in_confirmed') AND (keys IS NULL OR e.contact_id IN (SELECT consent_data.key(k) FROM unnest(keys) k))) x GROUP BY 1
+    ), alias AS (
+        INSERT INTO consent_data.address_alias (old_hash, new_hash)
+        SELECT DISTINCT o, f.hashes[1] FROM refusal f, unnest(f.hashes[2:]) o ORDER BY 1
+        ON CONFLICT DO NOTHING
     ), new AS (
         INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id, detail, evidence, address_hash, reason)
         SELECT n.contact_id, n.kind, least(n.at, n.known), n.known, n.sender_id, n.channels, n.category_id,
                jsonb_strip_nulls(jsonb_build_object('scope', CASE WHEN n.category_id IS NULL THEN 'all' ELSE 'category' END, 'via', n.via,
                                                     'source', n.source, 'standing', CASE WHEN n.at IS NULL THEN true END)),
-               n.evidence, n.hash, n.reason
+               n.evidence, n.hashes[1], n.reason
           FROM (SELECT f.*, least(coalesce(f.recorded_at, v_now), v_now) AS known FROM refusal f) n
-         WHERE (n.contact_id IS NOT NULL OR n.hash IS NOT NULL)
+         WHERE (n.contact_id IS NOT NULL OR n.hashes[1] IS NOT NULL)
            AND NOT EXISTS (
             SELECT FROM consent_data.event e
              WHERE e.kind = n.kind AND e.sender_id = n.sender_id AND e.category_id IS NOT DISTINCT FROM n.category_id
                AND e.channels IS NOT DISTINCT FROM n.channels AND e.detail->>'source' IS NOT DISTINCT FROM n.source
                AND (e.contact_id = n.contact_id
                     OR n.contact_id IS NULL AND e.contact_id IS NULL
-                       AND e.event_id IN (SELECT ae.event_id FROM consent_data.address_event ae WHERE ae.address_hash = n.hash))
+                       AND e.event_id IN (SELECT ae.event_id FROM consent_data.address_event ae WHERE ae.address_hash = ANY (n.hashes)))
                AND CASE WHEN n.at IS NOT NULL THEN e.at = least(n.at, e.recorded_at)
                         -- A flag without a date: known since it was first seen, unless the person asked for mail since.
                         ELSE e.detail->>'standing' = 'true'
                              AND NOT EXISTS (SELECT FROM asked a WHERE a.at > e.recorded_at
                                                 AND (a.contact_id = n.contact_id
                                                      OR n.contact_id IS NULL AND a.contact_id IN (
-                                                         SELECT ca.contact_id FROM consent_data.contact_address ca WHERE ca.address_hash = n.hash)))
+                                                         SELECT ca.contact_id FROM consent_data.contact_address ca WHERE ca.address_hash = ANY (n.hashes))))
                    END)
         RETURNING event_id)
     SELECT array_agg(event_id) INTO ids FROM new;
@@ -227,20 +231,26 @@ BEGIN
         RETURN 0;
     END IF;
     INSERT INTO consent_data.address_event (address_hash, event_id)
-    SELECT DISTINCT a.address_hash, e.event_id
+    SELECT DISTINCT a.hash, e.event_id
       FROM consent_data.event e,
-           LATERAL (SELECT e.address_hash WHERE e.address_hash IS NOT NULL
+           LATERAL (SELECT unnest(consent._with_aliases(ARRAY[e.address_hash])) WHERE e.address_hash IS NOT NULL
                     UNION ALL
-                    SELECT n.address_hash FROM consent._addresses_now(e.contact_id::text) n
-                     WHERE e.address_hash IS NULL AND n.channel_group = ANY (consent._groups(e.kind, e.channels))) a
+                    SELECT unnest(n.hashes) FROM consent._addresses_now(e.contact_id::text) n
+                     WHERE e.address_hash IS NULL AND n.channel_group = ANY (consent._groups(e.kind, e.channels))) a (hash)
      WHERE e.event_id = ANY (ids) AND consent._binds_address(e.kind);
-    -- In the order of the addresses' locks.
-    FOR r IN SELECT ae.address_hash, min(CASE WHEN e.channels[1] IN ('sms', 'phone_live', 'phone_auto') THEN 'phone'
-                                              WHEN e.channels[1] = 'post' THEN 'post' ELSE 'email' END) AS channel_group
-               FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
-              WHERE ae.event_id = ANY (ids) GROUP BY 1 ORDER BY 1 LOOP
-        PERFORM consent._share_address(r.address_hash, r.channel_group);
-    END LOOP;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- An older snapshot does not show who has got the address since, and a lock would fail on what they changed.
+        INSERT INTO consent_data.pending_address (address_hash)
+        SELECT DISTINCT ae.address_hash FROM consent_data.address_event ae WHERE ae.event_id = ANY (ids);
+    ELSE
+        -- In the order of the addresses' locks.
+        FOR r IN SELECT ae.address_hash, min(CASE WHEN e.channels[1] IN ('sms', 'phone_live', 'phone_auto') THEN 'phone'
+                                                  WHEN e.channels[1] = 'post' THEN 'post' ELSE 'email' END) AS channel_group
+                   FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
+                  WHERE ae.event_id = ANY (ids) GROUP BY 1 ORDER BY 1 LOOP
+            PERFORM consent._share_address(r.address_hash, r.channel_group);
+        END LOOP;
+    END IF;
     INSERT INTO consent_data.pending (contact_id, restricts)
     SELECT e.contact_id, true FROM consent_data.event e WHERE e.event_id = ANY (ids) AND e.contact_id IS NOT NULL
     UNION

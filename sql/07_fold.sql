@@ -1,9 +1,10 @@
 -- Folding: a contact's state from everything there is, by key here and for all in the batch.
 
--- The addresses of a contact: as the CRM has them now, or as they were last seen. Since when, if the contact was known
--- before: a permission that names no address counts from then on only (a bought address must not inherit the purchases of
--- the time before).
-CREATE FUNCTION consent._addresses_now(contact text) RETURNS TABLE (channel_group text, address_hash bytea, since timestamptz)
+-- The addresses of a contact: as the CRM has them now, or as they were last seen; under the newest key, and under all. Since
+-- when, if the contact was known before: a permission that names no address counts from then on only (a bought address must
+-- not inherit the purchases of the time before). One that can't be read is the contact's since never: no suppression
+-- reaches it, so no permission may.
+CREATE FUNCTION consent._addresses_now(contact text) RETURNS TABLE (channel_group text, address_hash bytea, hashes bytea[], since timestamptz)
     LANGUAGE plpgsql STABLE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -11,20 +12,28 @@ DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
     RETURN QUERY
-    SELECT DISTINCT ON (g.name) g.name, coalesce(h.hash, ca.address_hash),
-           CASE WHEN h.hash IS NULL OR h.hash = ca.address_hash THEN ca.since
+    SELECT DISTINCT ON (g.name) g.name, coalesce(h.hashes[1], ca.address_hash), coalesce(h.hashes, ARRAY[ca.address_hash]),
+           CASE WHEN h.name IS NOT NULL AND h.hashes[1] IS NULL THEN 'infinity'
+                WHEN h.name IS NULL OR ca.address_hash = ANY (h.hashes) AND ca.since IS DISTINCT FROM 'infinity' THEN ca.since
                 WHEN ca.address_hash IS NOT NULL OR consent._is_known(contact) THEN clock_timestamp() END
       FROM (VALUES ('email'), ('phone'), ('post')) g (name)
-      LEFT JOIN (SELECT a.name, consent._try_address_hash(a.channel, a.address, c.country) AS hash
+      LEFT JOIN (SELECT a.name, consent._address_hashes(a.channel, a.address, c.country) AS hashes
                    FROM consent_data.crm_contact_of(key) c,
                         LATERAL (VALUES ('email', 'email', c.email), ('phone', 'sms', c.phone), ('post', 'post', c.post)) a (name, channel, address)
-                  WHERE a.address IS NOT NULL) h ON h.name = g.name
+                  WHERE consent._names_address(a.name, a.address)) h ON h.name = g.name
       LEFT JOIN consent_data.contact_address ca ON ca.contact_id = key AND ca.channel_group = g.name
-     WHERE h.hash IS NOT NULL OR ca.address_hash IS NOT NULL
-     ORDER BY g.name, h.hash;
+     WHERE h.name IS NOT NULL OR ca.address_hash IS NOT NULL
+     ORDER BY g.name, h.hashes[1];
 END
 $$;
 COMMENT ON FUNCTION consent._addresses_now(text) IS 'A contact''s addresses by keyed hash, as the CRM has them now.';
+
+CREATE FUNCTION consent._names_address(channel_group text, address text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE channel_group WHEN 'email' THEN pg_catalog.strpos(address, '@') > 0
+                              WHEN 'phone' THEN address OPERATOR(pg_catalog.~) '[0-9]{3}'
+                              ELSE pg_catalog.btrim(address) <> '' END;
+COMMENT ON FUNCTION consent._names_address(text, text) IS 'Whether a field of the CRM was meant to be an address, and not a dash or "none".';
 
 CREATE FUNCTION consent._has_profile(state consent.state) RETURNS boolean
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_has_profile_wrapper';
@@ -49,6 +58,7 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
     hashes bytea[];
+    all_hashes bytea[];
     since timestamptz[];
     found consent.state;
     erased consent.state;
@@ -56,16 +66,18 @@ BEGIN
     SELECT array_agg(a.address_hash ORDER BY g.n), array_agg(a.since ORDER BY g.n) INTO hashes, since
       FROM unnest(ARRAY['email', 'phone', 'post']) WITH ORDINALITY g (name, n)
       LEFT JOIN consent._addresses_now(contact) a ON a.channel_group = g.name;
+    -- Not everything is kept under the newest key yet.
+    all_hashes := ARRAY(SELECT unnest(a.hashes) FROM consent._addresses_now(contact) a);
     found := (SELECT consent.fold(f.state) FROM (
         SELECT consent.fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.opt_out_offered,
-                            e.refused, e.from_person, e.purposes, e.detail, e.evidence, consent._tag(e.address_hash)) AS state
+                            e.refused, e.from_person, e.purposes, e.detail, e.evidence, consent._tag(consent._canonical(e.address_hash))) AS state
           FROM consent_data.event e
          WHERE e.contact_id = key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
         SELECT consent._address_fact(coalesce(e.contact_id::text, encode(e.erased_as, 'hex')), e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail)
           FROM consent_data.address_event ae
           JOIN consent_data.event e ON e.event_id = ae.event_id
-         WHERE ae.address_hash = ANY (hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
+         WHERE ae.address_hash = ANY (all_hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
            AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(key::text))
         UNION ALL
         SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
@@ -106,6 +118,22 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 COMMENT ON FUNCTION consent._state_now(text) IS 'The state of a contact whose stored one is to be folded anew, folded on the spot.';
+
+CREATE FUNCTION consent._current_state(contact text) RETURNS consent.state
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
+        RETURN consent._state_now(contact);
+    END IF;
+    RETURN (SELECT coalesce(o.state, s.state, consent._dirty())
+              FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id)
+             WHERE s.contact_id = key);
+END
+$$;
+COMMENT ON FUNCTION consent._current_state(text) IS 'The state that answers by key are given from: the stored one, or folded on the spot where that is behind.';
 
 -- Opt-ins without a date don't count; refusals without one do, for ever.
 CREATE FUNCTION consent._crm_consent_counts(kind text, at timestamptz, upto timestamptz) RETURNS boolean
@@ -194,14 +222,18 @@ DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
     r record;
 BEGIN
+    PERFORM consent._hold_keys();
+    PERFORM consent._rekey_contact(contact);
     FOR r IN SELECT a.channel_group, a.address_hash, a.since FROM consent._addresses_now(contact) a
-              WHERE NOT EXISTS (SELECT FROM consent_data.contact_address ca
-                                 WHERE ca.contact_id = key AND ca.channel_group = a.channel_group AND ca.address_hash = a.address_hash)
+              WHERE a.address_hash IS NOT NULL
+                AND NOT EXISTS (SELECT FROM consent_data.contact_address ca
+                                 WHERE ca.contact_id = key AND ca.channel_group = a.channel_group AND ca.address_hash = a.address_hash
+                                   AND ca.since IS NOT DISTINCT FROM a.since)
               ORDER BY a.address_hash LOOP
         PERFORM consent._touch_address(r.address_hash, r.channel_group);
         INSERT INTO consent_data.contact_address AS a (contact_id, channel_group, address_hash, since)
         VALUES (key, r.channel_group, r.address_hash, r.since)
-        ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
+        ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = excluded.since;
     END LOOP;
     -- Also without a new address: a refusal may have come while another fold was giving the contact one.
     PERFORM consent._link_refusals(contact);
@@ -223,7 +255,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM consent._take_refusals(ARRAY[contact], NULL);
-    PERFORM consent._carry_over(contact);
+    PERFORM consent._carry_on(contact), consent._carry_over(contact);
     PERFORM consent._sync_addresses(contact);
     noted := ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key FOR UPDATE SKIP LOCKED);
     -- Locked first, folded in a later snapshot: whatever committed before the lock is in the fold.
@@ -273,6 +305,30 @@ END
 $$;
 COMMENT ON FUNCTION consent.refold(text[]) IS 'Rebuilds the states of these contacts from the ledger and the CRM; for after a change there that nothing watched. Answers with their number.';
 
+CREATE FUNCTION consent._note_holders(max_addresses integer) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT p.address_hash, array_agg(p.ctid) AS ids FROM (
+                 SELECT x.ctid, x.address_hash FROM consent_data.pending_address x LIMIT max_addresses FOR UPDATE SKIP LOCKED) p
+              GROUP BY 1 ORDER BY 1 LOOP
+        BEGIN
+            -- Under the lock, so that whoever is just getting the address is seen.
+            PERFORM FROM consent_data.address a WHERE a.address_hash = r.address_hash FOR SHARE;
+            INSERT INTO consent_data.pending (contact_id, restricts)
+            SELECT ca.contact_id, true FROM consent_data.contact_address ca WHERE ca.address_hash = r.address_hash;
+            DELETE FROM consent_data.pending_address p WHERE p.ctid = ANY (r.ids);
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            -- The next time.
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION consent._note_holders(integer) IS 'Notes everybody who has an address that was refused out of sight of them.';
+
 -- The batch's refold: addresses, then one fold of everything into a temporary table under one snapshot, then
 -- differences only, in short transactions, by compare-and-set on rev. What changed meanwhile is refolded by key.
 
@@ -282,6 +338,7 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
+    PERFORM consent._hold_keys();
     -- What was noted before anything is read is taken in by what follows.
     DROP TABLE IF EXISTS pg_temp.consent_taken;
     CREATE TEMPORARY TABLE consent_taken AS
@@ -292,17 +349,23 @@ BEGIN
     SELECT NULL, NULL, w.watch_id, consent._trigger_print(w.watch_id, w.relation, w.each_row), now() FROM consent_data.watch w
     UNION ALL
     SELECT NULL, NULL, NULL, NULL, now();
+    PERFORM consent._note_holders(NULL);
     PERFORM consent._take_refusals(NULL, NULL);
+    PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
     DROP TABLE IF EXISTS pg_temp.consent_new_address;
     CREATE TEMPORARY TABLE consent_new_address ON COMMIT DROP AS
     SELECT c.contact_id, g.name AS channel_group, consent._try_address_hash(g.channel, g.address, c.country) AS address_hash
       FROM consent_data.crm_contact c,
            LATERAL (VALUES ('email', 'email', c.email), ('phone', 'sms', c.phone), ('post', 'post', c.post)) g (name, channel, address)
-     WHERE g.address IS NOT NULL;
-    DELETE FROM pg_temp.consent_new_address a
-     WHERE a.address_hash IS NULL
-        OR EXISTS (SELECT FROM consent_data.contact_address c WHERE c.contact_id = a.contact_id
-                      AND c.channel_group = a.channel_group AND c.address_hash = a.address_hash);
+     WHERE consent._names_address(g.name, g.address);
+    DELETE FROM pg_temp.consent_new_address a USING consent_data.contact_address c
+     WHERE c.contact_id = a.contact_id AND c.channel_group = a.channel_group AND c.address_hash = a.address_hash
+       AND c.since IS DISTINCT FROM 'infinity';
+    -- What stands in the place of an address and can't be read is none that a permission is for.
+    UPDATE consent_data.contact_address c SET since = 'infinity' FROM pg_temp.consent_new_address a
+     WHERE c.contact_id = a.contact_id AND c.channel_group = a.channel_group AND a.address_hash IS NULL AND c.since IS DISTINCT FROM 'infinity';
+    DELETE FROM pg_temp.consent_new_address a WHERE a.address_hash IS NULL;
+    PERFORM consent._rekey_new_addresses();
     INSERT INTO consent_data.address AS t (address_hash, channel_group)
     SELECT a.address_hash, min(a.channel_group) FROM pg_temp.consent_new_address a GROUP BY 1 ORDER BY 1
     ON CONFLICT (address_hash) DO UPDATE SET touched_at = now();
@@ -333,8 +396,9 @@ BEGIN
         SELECT u.contact_id, consent.fold(u.state) AS state FROM (
             SELECT e.contact_id, consent.fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id,
                        e.opt_out_offered, e.refused, e.from_person, e.purposes, e.detail, e.evidence,
-                       consent._tag(e.address_hash)) AS state
-              FROM consent_data.event e WHERE e.contact_id IS NOT NULL
+                       consent._tag(coalesce(al.new_hash, e.address_hash))) AS state
+              FROM consent_data.event e LEFT JOIN consent_data.address_alias al ON al.old_hash = e.address_hash
+             WHERE e.contact_id IS NOT NULL
             UNION ALL
             SELECT ca.contact_id, consent._address_fact(coalesce(e.contact_id::text, encode(e.erased_as, 'hex')), e.kind, e.at, e.recorded_at, e.sender_id,
                        e.channels, e.category_id, e.detail)
@@ -359,7 +423,9 @@ BEGIN
             UNION ALL
             SELECT c.contact_id, consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
                        ARRAY[consent._tag(em.address_hash), consent._tag(ph.address_hash), consent._tag(po.address_hash)],
-                       ARRAY[em.since, ph.since, po.since])
+                       ARRAY[CASE WHEN em.address_hash IS NULL AND consent._names_address('email', c.email) THEN 'infinity' ELSE em.since END,
+                             CASE WHEN ph.address_hash IS NULL AND consent._names_address('phone', c.phone) THEN 'infinity' ELSE ph.since END,
+                             CASE WHEN po.address_hash IS NULL AND consent._names_address('post', c.post) THEN 'infinity' ELSE po.since END])
               FROM consent_data.crm_contact c
               LEFT JOIN consent_data.contact_address em ON em.contact_id = c.contact_id AND em.channel_group = 'email'
               LEFT JOIN consent_data.contact_address ph ON ph.contact_id = c.contact_id AND ph.channel_group = 'phone'
@@ -468,6 +534,7 @@ BEGIN
         RAISE EXCEPTION 'a fold needs the newest rows' USING ERRCODE = 'invalid_transaction_state',
             HINT = 'Run it in READ COMMITTED.';
     END IF;
+    PERFORM consent._note_holders(max_contacts);
     FOR r IN WITH due AS (
                  SELECT p.pending_id, p.contact_id FROM consent_data.pending p ORDER BY p.pending_id
                   LIMIT max_contacts FOR UPDATE SKIP LOCKED)

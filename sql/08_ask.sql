@@ -106,7 +106,6 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE;
     v_at timestamptz := coalesce(at, statement_timestamp());
-    v_state consent.state;
     answer jsonb;
 BEGIN
     BEGIN
@@ -114,14 +113,7 @@ BEGIN
     EXCEPTION WHEN invalid_parameter_value THEN
         key := NULL;
     END;
-    IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
-        v_state := consent._state_now(key::text);
-    ELSE
-        SELECT coalesce(o.state, s.state, consent._dirty()) INTO v_state
-          FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id)
-         WHERE s.contact_id = key;
-    END IF;
-    answer := consent._explain(v_state, message_kind, product_category, channel, sender, v_at,
+    answer := consent._explain(consent._current_state(key::text), message_kind, product_category, channel, sender, v_at,
                                consent._attempts(key::text, sender, v_at, 'infinity'));
     -- The state knows only the present; the facts know earlier instants too.
     IF answer->>'reason' = 'history_needed' THEN

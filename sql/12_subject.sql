@@ -95,6 +95,21 @@ END
 $$;
 COMMENT ON FUNCTION consent._only_erasure() IS 'Trigger: the one change that the ledger''s rows allow is to take the person out of them.';
 
+-- Refusals take the same lock in the weaker mode, before all others: who merges or erases sees them, or they see that.
+CREATE FUNCTION consent._hold_merges() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    -- Refusals queue behind this lock: rather give up than keep them waiting.
+    SET lock_timeout = '5s'
+AS $$
+BEGIN
+    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'refusals are being recorded' USING ERRCODE = 'lock_not_available',
+        DETAIL = 'A transaction that has recorded one has not ended.', HINT = 'Try again when it has.';
+END
+$$;
+COMMENT ON FUNCTION consent._hold_merges() IS 'Keeps refusals, merges and erasures of others waiting until the transaction ends.';
+
 CREATE FUNCTION consent._erased_fact(
     kind text, at timestamptz, recorded_at timestamptz, sender_id integer, channels text[], category_id integer, detail jsonb)
     RETURNS consent.state
@@ -349,7 +364,7 @@ BEGIN
             HINT = 'Put the key back where pg_consent.key_file says; until then all marketing is denied.';
     END IF;
     -- As merge_contacts() does first of all, so that neither waits for the other half-way, and no twin is overlooked.
-    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM consent._hold_merges();
     person := ARRAY(SELECT consent._same_person(key));
     FOR r IN SELECT p.key, consent._key_hash(p.key) AS hash FROM unnest(person) WITH ORDINALITY p (key, n) ORDER BY p.n LOOP
         IF consent._holds_data(r.key, r.hash) THEN
@@ -526,6 +541,7 @@ AS $$
 DECLARE
     v_from consent_data.contact_state.contact_id%TYPE := consent._key(from_contact);
     v_into consent_data.contact_state.contact_id%TYPE := consent._key(into_contact);
+    carried bigint;
     r record;
 BEGIN
     IF v_from IS NULL OR v_into IS NULL THEN
@@ -536,13 +552,14 @@ BEGIN
         RAISE EXCEPTION 'a contact can''t be merged into itself' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Name the contact that goes, then the one that stays.';
     END IF;
-    -- Two merges at once could close a circle that neither sees. Readers, and so opt-outs, are not kept waiting.
-    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
+    -- Two merges at once could close a circle that neither sees.
+    PERFORM consent._hold_merges();
     IF v_from::text IN (SELECT consent._merged_into(v_into::text)) THEN
         RAISE EXCEPTION 'the merges would go round in a circle' USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'The contact that would stay was itself merged into the one that would go.',
             HINT = 'Merge in the direction of the merges that are in consent_data.contact_merge.';
     END IF;
+    carried := (SELECT count(*) FROM consent_data.event e WHERE e.contact_id = v_into AND e.detail ? 'merged_from');
     INSERT INTO consent_data.contact_merge (from_id, into_id, why) VALUES (v_from, v_into, why) ON CONFLICT DO NOTHING;
     -- Addresses first, then the states: a refusal of the moment is either seen here or sees the merge.
     FOR r IN SELECT k.key FROM (VALUES (v_from), (v_into)) k (key) ORDER BY k.key LOOP
@@ -554,7 +571,8 @@ BEGIN
     FOR r IN SELECT k.key FROM (VALUES (v_from), (v_into)) k (key) ORDER BY k.key LOOP
         PERFORM consent._refold_contact(r.key::text);
     END LOOP;
-    RETURN consent._carry_on(v_from::text);
+    PERFORM consent._carry_on(v_from::text);
+    RETURN (SELECT count(*) FROM consent_data.event e WHERE e.contact_id = v_into AND e.detail ? 'merged_from') - carried;
 END
 $$;
 COMMENT ON FUNCTION consent.merge_contacts(text, text, text)

@@ -36,12 +36,6 @@ END
 $$;
 COMMENT ON FUNCTION consent._import_rows(text, regclass) IS 'The rows of a table to import, read with the caller''s rights.';
 
--- The one place that reads a country: alpha-2 until consent.country_code(text) is there.
-CREATE FUNCTION consent._import_country(country text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN pg_catalog.upper(country) OPERATOR(pg_catalog.~) '^[A-Z]{2}$' THEN pg_catalog.upper(country) END;
-COMMENT ON FUNCTION consent._import_country(text) IS 'The alpha-2 code of a country as a file has it; NULL for what is none.';
-
 CREATE FUNCTION consent._import_is_key(contact text, key_type text) RETURNS boolean
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN (
@@ -283,10 +277,20 @@ BEGIN
     END IF;
     UPDATE pg_temp.consent_import i
        SET hash = consent._try_address_hash(CASE i.channel_group WHEN 'phone' THEN 'sms' ELSE i.channel_group END, i.address,
-               coalesce(consent._import_country(i.country),
+               coalesce(consent.country_code(i.country),
                         CASE WHEN i.channel_group = 'phone' AND i.country IS NULL AND consent._import_is_key(i.contact, key_type)
                              THEN consent._country(i.contact) END))
      WHERE i.address IS NOT NULL;
+    IF NOT is_dry AND (SELECT count(*) FROM consent_data.key_generation) > 1 THEN
+        -- Contacts not seen since the key was rotated are found under its older generations.
+        PERFORM consent._rekey_hashes(array_agg(p.o), array_agg(p.n)) FROM (
+            SELECT DISTINCT o, h.hashes[1] AS n
+              FROM pg_temp.consent_import i,
+                   LATERAL (SELECT consent._address_hashes(CASE i.channel_group WHEN 'phone' THEN 'sms' ELSE i.channel_group END, i.address,
+                                                           consent.country_code(i.country)) AS hashes OFFSET 0) h,
+                   LATERAL unnest(h.hashes[2:]) o
+             WHERE i.address IS NOT NULL) p;
+    END IF;
 
     -- What is wrong with each; no value of a cell is told.
     UPDATE pg_temp.consent_import i SET problem = p.problem

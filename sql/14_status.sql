@@ -7,20 +7,6 @@ CREATE FUNCTION consent._status(
 COMMENT ON FUNCTION consent._status(consent.state, text, text, timestamptz, timestamptz)
     IS 'The subscription status of a state as JSON; set_by_system: when a system set an opt-in that nobody gave.';
 
--- The state of a contact as an answer by key sees it.
-CREATE FUNCTION consent._status_state(contact text) RETURNS consent.state
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    key consent_data.contact_state.contact_id%TYPE := contact;
-BEGIN
-    RETURN (SELECT coalesce(o.state, s.state, consent._dirty())
-              FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id)
-             WHERE s.contact_id = key);
-END
-$$;
-COMMENT ON FUNCTION consent._status_state(text) IS 'The state that a status by key is derived from.';
-
 -- The ledger's event behind a status: the contact's own before one by address.
 CREATE FUNCTION consent._status_event(contact text, kinds text[], since timestamptz, sender_ids integer[], own boolean) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -71,10 +57,10 @@ BEGIN
              WHERE l.contact_id = key AND l.kind = 'system_opt_in' AND l.sender_id = v_sender
                AND coalesce(l.channels, '{email}') && ARRAY[channel, 'any']
             UNION ALL
-            SELECT c.at FROM consent_data.crm_event c
-             WHERE c.contact_id = key AND c.kind = 'system_opt_in' AND c.sender_id = v_sender
+            SELECT c.at FROM consent_data.crm_consent_of(key) c
+             WHERE c.kind = 'system_opt_in' AND c.sender_id = v_sender
                AND coalesce(c.channels, '{email}') && ARRAY[channel, 'any']) x);
-    answer := consent._status(CASE WHEN key IS NOT NULL THEN consent._status_state(key::text) END, channel, sender, NULL, v_system);
+    answer := consent._status(CASE WHEN key IS NOT NULL THEN consent._current_state(key::text) END, channel, sender, NULL, v_system);
     support := nullif(answer->'support', 'null');
     v_since := (answer->>'since')::timestamptz;
     v_own := coalesce((support->>'by_another_contact')::boolean, false) IS FALSE;

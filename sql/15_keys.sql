@@ -168,11 +168,11 @@ BEGIN
         RETURN;
     END IF;
     SELECT array_agg(o), array_agg(h.hashes[1]) INTO olds, news
-      FROM consent_data.crm_contact c,
+      FROM consent_data.crm_contact_of(key) c,
            LATERAL (VALUES ('email', c.email), ('sms', c.phone), ('post', c.post)) g (channel, address),
            LATERAL (SELECT consent._address_hashes(g.channel, g.address, c.country) AS hashes OFFSET 0) h,
            LATERAL unnest(h.hashes[2:]) o
-     WHERE c.contact_id = key AND g.address IS NOT NULL;
+     WHERE g.address IS NOT NULL;
     PERFORM consent._rekey_hashes(olds, news);
 END
 $$;

@@ -134,5 +134,5 @@ fn _key_create(number: i32, first: i32) -> Result<Vec<u8>> {
 #[pg_extern(sql = false)]
 fn _key_hash(contact: Option<&str>) -> Option<Vec<u8>> {
     let config = config::current().ok()?;
-    address::hash_contact(config.key().ok()?, contact?).ok().map(|h| h.to_vec())
+    address::hash_contact(config.keys().ok()?.last()?, contact?).ok().map(|h| h.to_vec())
 }

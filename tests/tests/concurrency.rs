@@ -54,7 +54,15 @@ fn no_refusal_is_lost_and_no_deadlock_reaches_the_crm_under_load() {
         let drains = scope.spawn(|| fold_until(&cluster, &over));
         let checker = scope.spawn(|| refuse_until(&cluster, &over));
         let mut pgbench = Command::new(cluster.bin("pgbench"));
-        pgbench.envs(cluster.env()).args(["-n", "-c", &CLIENTS.to_string(), "-j", "4", "-T", &seconds().to_string()]);
+        pgbench.envs(cluster.env()).args([
+            "-n",
+            "-c",
+            &CLIENTS.to_string(),
+            "-j",
+            "4",
+            "-T",
+            &seconds().to_string(),
+        ]);
         for (script, weight) in LOAD {
             pgbench.arg("-f").arg(format!("{}@{weight}", folder.join(format!("{script}.sql")).display()));
         }
@@ -67,14 +75,19 @@ fn no_refusal_is_lost_and_no_deadlock_reaches_the_crm_under_load() {
         checker.join().unwrap()
     });
     assert!(refused > 20, "only {refused} refusals were tried");
-    let deadlocks = shop::number(&mut client, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
+    let deadlocks = shop::number(
+        &mut client,
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+    );
     assert_eq!(deadlocks, 0, "{}", cluster.log_tail());
     assert_eq!(shop::number(&mut client, "SELECT count(*) FROM consent_data.watch_failure"), 0);
 
     while shop::number(&mut client, "SELECT consent.refold_pending(100000)") > 0 {}
     assert_eq!(shop::number(&mut client, "SELECT count(*) FROM consent_data.pending"), 0);
     client.batch_execute("SELECT consent._refold_addresses(), consent._refold_fold()").unwrap();
-    let row = client.query_one("SELECT added, drifted, removed, lost FROM consent._refold_apply(1, 1000000)", &[]).unwrap();
+    let row = client
+        .query_one("SELECT added, drifted, removed, lost FROM consent._refold_apply(1, 1000000)", &[])
+        .unwrap();
     let differences: Vec<i64> = (0..4).map(|i| row.get(i)).collect();
     assert_eq!(differences, [0, 0, 0, 0], "the maintained states against a whole fold");
 }
@@ -101,7 +114,12 @@ fn refuse_until(cluster: &Cluster, over: &AtomicBool) -> usize {
         let mut t = crm.transaction().unwrap();
         t.batch_execute(&way.replace('%', &contact.to_string())).unwrap();
         t.commit().unwrap();
-        assert_eq!(may(&mut asker, contact), [false, false], "{contact} right after `{way}`, {:?}", start.elapsed());
+        assert_eq!(
+            may(&mut asker, contact),
+            [false, false],
+            "{contact} right after `{way}`, {:?}",
+            start.elapsed()
+        );
         refused.push(contact);
         let earlier = refused[refused.len() / 2];
         assert_eq!(may(&mut asker, earlier), [false, false], "{earlier} later");

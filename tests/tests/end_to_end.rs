@@ -11,6 +11,7 @@ mod drop_extension;
 mod dump_and_restore;
 mod import;
 mod key_types;
+mod keys;
 mod outbox;
 mod preloaded;
 mod shop;
