@@ -3,7 +3,7 @@ SET client_min_messages = warning;
 CREATE SCHEMA crm;
 CREATE TABLE crm.customer (id bigint PRIMARY KEY, country text, email text);
 CREATE TABLE crm.sale (id bigserial PRIMARY KEY, customer bigint NOT NULL, at timestamptz NOT NULL, category text NOT NULL,
-    kind text NOT NULL, refused boolean NOT NULL DEFAULT false, client int NOT NULL DEFAULT 0);
+    kind text NOT NULL, refused boolean NOT NULL DEFAULT false, client int NOT NULL DEFAULT -1);
 CREATE INDEX ON crm.sale (customer);
 CREATE INDEX ON crm.sale (client);
 CREATE TABLE crm.list (id bigserial PRIMARY KEY, customer bigint NOT NULL, opted_out boolean NOT NULL, at timestamptz NOT NULL DEFAULT now());
