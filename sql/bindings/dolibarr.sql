@@ -63,7 +63,8 @@ BEGIN
 END
 $$;
 SELECT coalesce(nullif(:'entity', ''), (SELECT min(entity)::text FROM pg_temp.consent_entity), '1') AS entity \gset
-SELECT format('consent_dolibarr.purchase_%s', :'entity') AS purchase, format('consent_dolibarr.consent_%s', :'entity') AS consent \gset
+SELECT format('consent_dolibarr.purchase_%s', :'entity') AS purchase, format('consent_dolibarr._unsubscribed_%s', :'entity') AS unsubscribed,
+       format('consent_dolibarr.socpeople_consent_%s', :'entity') AS socpeople_consent, format('consent_dolibarr.societe_consent_%s', :'entity') AS societe_consent \gset
 
 CREATE FUNCTION pg_temp.has(relation text, attribute text DEFAULT 'rowid') RETURNS boolean
     LANGUAGE sql STABLE
@@ -165,23 +166,38 @@ COMMENT ON VIEW :purchase IS 'What the entity sold, one row a line of an invoice
 
 -- Refusals ------------------------------------------------------------------------------------------------------------
 
-CREATE OR REPLACE VIEW :consent AS
--- Up to version 9 a flag of the contact, without a date: it denies as long as it is there.
-SELECT n.rowid AS contact_id, nullif(btrim(n.email), '')::text AS address, 'opt_out'::text AS kind, NULL::timestamptz AS at, NULL::timestamptz AS recorded_at,
-       '{email}'::text[] AS channels, NULL::text AS reason, 'llx_socpeople:' || n.rowid AS source
-  FROM consent_dolibarr._no_email n
-UNION ALL
--- From version 10 on by address. A group says which mailings; nothing says that the others were meant to go on.
-SELECT NULL::integer, lower(btrim(u.email))::text, 'opt_out'::text, u.date_creat AT TIME ZONE :'timezone', u.date_creat AT TIME ZONE :'timezone', '{email}'::text[], nullif('group ' || nullif(btrim(u.unsubscribegroup), ''), ''),
-       'llx_mailing_unsubscribe:' || u.rowid
+-- Refusals by address, as Dolibarr spells it. The group says of which mailings; nothing says that the others were meant
+-- to go on. Whoever used the link in a mailing did so some time after it was sent: nothing lifts that which is older
+-- than our own first sight of it.
+CREATE OR REPLACE VIEW :unsubscribed AS
+SELECT u.email, u.date_creat AT TIME ZONE :'timezone' AS at, u.date_creat AT TIME ZONE :'timezone' AS recorded_at,
+       'group ' || nullif(btrim(u.unsubscribegroup), '') AS reason, 'llx_mailing_unsubscribe:' || u.rowid AS source
   FROM consent_dolibarr._unsubscribe u WHERE u.entity IN (0, :entity) AND btrim(u.email) <> ''
 UNION ALL
--- By the link in a mailing: some time after it was sent, so that nothing lifts it that is older than our own first sight of it.
-SELECT NULL::integer, lower(btrim(k.email))::text, 'opt_out'::text, k.date_envoi AT TIME ZONE :'timezone', NULL::timestamptz, '{email}'::text[], NULL::text,
-       'llx_mailing_cibles:' || k.rowid
+SELECT k.email, k.date_envoi AT TIME ZONE :'timezone', NULL::timestamptz, NULL::text, 'llx_mailing_cibles:' || k.rowid
   FROM llx_mailing_cibles k JOIN llx_mailing g ON g.rowid = k.fk_mailing
  WHERE k.statut = 3 AND g.entity IN (0, :entity) AND btrim(k.email) <> '';
-COMMENT ON VIEW :consent IS 'Refusals of contacts and by address. Dolibarr records no consent.';
+
+CREATE OR REPLACE VIEW :socpeople_consent AS
+-- By address, whoever has it ...
+SELECT NULL::integer AS contact_id, lower(btrim(u.email))::text AS address, 'opt_out'::text AS kind, u.at, u.recorded_at,
+       '{email}'::text[] AS channels, u.reason, u.source
+  FROM :unsubscribed u
+UNION ALL
+-- ... and by contact, since a refusal stays with the person whose address changes.
+SELECT p.rowid, lower(btrim(u.email))::text, 'opt_out'::text, u.at, u.recorded_at, '{email}'::text[], u.reason, u.source
+  FROM llx_socpeople p JOIN :unsubscribed u ON u.email IN (p.email, lower(btrim(p.email)))
+UNION ALL
+-- Up to version 9 a flag of the contact, without a date: it denies as long as it is there.
+SELECT n.rowid, lower(btrim(n.email))::text, 'opt_out'::text, NULL::timestamptz, NULL::timestamptz, '{email}'::text[], NULL::text,
+       'llx_socpeople:' || n.rowid
+  FROM consent_dolibarr._no_email n;
+COMMENT ON VIEW :socpeople_consent IS 'Refusals by address and of contacts. Dolibarr records no consent.';
+CREATE OR REPLACE VIEW :societe_consent AS
+SELECT s.rowid AS contact_id, lower(btrim(u.email))::text AS address, 'opt_out'::text AS kind, u.at, u.recorded_at,
+       '{email}'::text[] AS channels, u.reason, u.source
+  FROM llx_societe s JOIN :unsubscribed u ON u.email IN (s.email, lower(btrim(s.email)));
+COMMENT ON VIEW :societe_consent IS 'Refusals of third parties.';
 
 -- Engagement: Dolibarr knows openings only (llx_mailing_cibles.statut 2), which count for nothing, so none is bound.
 
@@ -189,7 +205,8 @@ COMMENT ON VIEW :consent IS 'Refusals of contacts and by address. Dolibarr recor
 
 SELECT 'third parties' AS binding, * FROM consent.bind_contacts('consent_dolibarr.societe', source => 'societe');
 SELECT 'contacts' AS binding, * FROM consent.bind_contacts('consent_dolibarr.socpeople', source => 'socpeople');
-SELECT 'refusals' AS binding, * FROM consent.bind_consents(:'consent', sender => :'sender', source => 'socpeople');
+SELECT 'refusals of contacts' AS binding, * FROM consent.bind_consents(:'socpeople_consent', sender => :'sender', source => 'socpeople');
+SELECT 'refusals of third parties' AS binding, * FROM consent.bind_consents(:'societe_consent', sender => :'sender', source => 'societe');
 SELECT 'sales' AS binding, * FROM consent.bind_purchases(:'purchase', sender => :'sender', source => 'societe');
 SELECT consent.watch('llx_societe', 'contacts', contact => 'r.rowid', source => 'societe',
                      columns => '{nom,status,fk_pays,fk_typent,email,phone,address,zip,town}');
@@ -202,14 +219,16 @@ SELECT consent.watch('llx_socpeople', 'contacts', contact => 'r.rowid', source =
     SELECT consent.watch('llx_socpeople', 'consents', contact => 'r.rowid', source => 'socpeople', columns => '{no_email}');
 \endif
 \if :has_unsubscribe
-    SELECT consent.watch('llx_mailing_unsubscribe', 'consents', address => 'lower(btrim(r.email))');
+    SELECT consent.watch('llx_mailing_unsubscribe', 'consents', source => 'societe', address => 'lower(btrim(r.email))');
 \endif
-SELECT consent.watch('llx_mailing_cibles', 'consents', address => 'CASE WHEN r.statut = 3 THEN lower(btrim(r.email)) END', columns => '{statut,email}');
-SELECT consent.watch('llx_facture', 'purchases', contact => 'r.fk_soc', source => 'societe',
+SELECT consent.watch('llx_mailing_cibles', 'consents', source => 'socpeople', address => 'CASE WHEN r.statut = 3 THEN lower(btrim(r.email)) END', columns => '{statut,email}');
+-- A credit note takes a sale away.
+SELECT consent.watch('llx_facture', 'purchases', contact => 'r.fk_soc', source => 'societe', restricts => 'r.type = 2',
     columns => ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = 'llx_facture'::regclass AND NOT a.attisdropped
                         AND a.attname IN ('fk_soc', 'datef', 'type', 'fk_statut', 'entity', 'fk_facture_source')));
 SELECT consent.watch('llx_facturedet', 'purchases', contact => format('SELECT f.fk_soc FROM %s.llx_facture f WHERE f.rowid = r.fk_facture', :'crm'),
-                     source => 'societe', columns => '{fk_facture,fk_product,qty,total_ttc,product_type,special_code}');
+                     source => 'societe', restricts => format('(SELECT f.type = 2 FROM %s.llx_facture f WHERE f.rowid = r.fk_facture)', :'crm'),
+                     columns => '{fk_facture,fk_product,qty,total_ttc,product_type,special_code}');
 COMMIT;
 SELECT * FROM consent.check_bindings();
 \echo 'now run: consent-batch refold'

@@ -333,12 +333,12 @@ SELECT consent.watch('res_partner', 'contacts',
     columns => ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = 'res_partner'::regclass AND NOT a.attisdropped
                         AND a.attname IN ('active', 'is_company', 'name', 'commercial_partner_id', 'type', 'country_id', 'state_id', 'email',
                                           'email_normalized', 'phone', 'mobile', 'phone_sanitized', 'street', 'zip', 'city')));
-SELECT consent.watch('mail_blacklist', 'consents', address => 'r.email');
+SELECT consent.watch('mail_blacklist', 'consents', source => 'res.partner', address => 'r.email');
 \if :has_phone_blacklist
-    SELECT consent.watch('phone_blacklist', 'consents', address => 'r.number', channel => 'sms');
+    SELECT consent.watch('phone_blacklist', 'consents', source => 'res.partner', address => 'r.number');
 \endif
 \if :has_unsubscriptions
-    SELECT consent.watch('mail_unsubscription', 'consents', address => 'lower(btrim(r.email))');
+    SELECT consent.watch('mail_unsubscription', 'consents', source => 'res.partner', address => 'lower(btrim(r.email))');
 \endif
 \if :has_privacy
     SELECT consent.watch('privacy_consent', 'consents', contact => 'r.partner_id', source => 'res.partner');

@@ -122,10 +122,6 @@ impl Dolibarr {
     pub fn contacts(&self) -> usize {
         self.third_parties.len() + self.people.len()
     }
-
-    fn emails(&self) -> impl Iterator<Item = &Option<String>> {
-        self.third_parties.iter().map(|t| &t.email).chain(self.people.iter().map(|p| &p.email))
-    }
 }
 
 impl Maker {
@@ -188,8 +184,9 @@ impl Maker {
         for _ in 0..self.random.random_range(0..3) {
             self.invoice(id);
         }
-        let emails: Vec<String> = self.all.emails().flatten().filter(|e| e.contains('@')).cloned().collect();
-        let Some(email) = emails.last().cloned() else { return };
+        let written = |email: Option<&Option<String>>| email.and_then(Clone::clone).filter(|e| e.contains('@'));
+        let last = written(self.all.people.last().map(|p| &p.email));
+        let Some(email) = last.or(written(self.all.third_parties.last().map(|t| &t.email))) else { return };
         if self.chance(6) {
             let at = self.instant();
             let at = self.chance(80).then_some(at);
