@@ -1,6 +1,5 @@
 //! Databases with a real CRM's schema, bound by the script that a DBA runs.
 
-use crate::shop;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use pg_consent_policy::codes::{Channel, Nature};
 use pg_consent_policy::time::Instant;
@@ -50,7 +49,9 @@ pub fn set_up(cluster: &Cluster, db: &str, name: &str) -> Client {
 
 /// Everything, as the nightly batch does.
 pub fn refold_all(client: &mut Client) {
-    shop::refold_all(client);
+    client.batch_execute("SELECT consent._refold_addresses()").unwrap();
+    client.batch_execute("SELECT consent._refold_fold(); SELECT consent._refold_apply(1, 10000000)").unwrap();
+    client.batch_execute("SELECT consent._refold_finish()").unwrap();
 }
 
 /// The messages that every contact is asked about.
