@@ -141,14 +141,39 @@ BEGIN
 
     CREATE TABLE IF NOT EXISTS consent_data.binding (
         binding_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        kind text NOT NULL CHECK (kind IN ('contacts', 'purchases', 'engagement')),
+        kind text NOT NULL CHECK (kind IN ('contacts', 'purchases', 'engagement', 'consents')),
         view text NOT NULL,
+        source text CHECK (source ~ '^[^:]+$'),
+        native_type text NOT NULL,
         sender_id integer REFERENCES consent_data.sender,
         columns text[] NOT NULL,
+        by_key boolean NOT NULL DEFAULT true,
+        accepts_staleness interval NOT NULL DEFAULT '2 days',
         bound_at timestamptz NOT NULL DEFAULT now(),
+        seen_at timestamptz NOT NULL DEFAULT now(),
         UNIQUE (kind, view)
     );
-    COMMENT ON TABLE consent_data.binding IS 'The views through which the CRM''s own rows are seen.';
+    COMMENT ON TABLE consent_data.binding IS 'The views through which the CRM''s own rows are seen. source: prefix of the contacts'' keys. by_key: whether one contact''s rows can be had without reading everybody''s. seen_at: when a whole refold last read it; older than accepts_staleness and unwatched, what rests on it denies.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.watch (
+        watch_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        relation text NOT NULL,
+        kind text NOT NULL CHECK (kind IN ('contacts', 'purchases', 'engagement', 'consents')),
+        source text,
+        row_query text NOT NULL,
+        each_row boolean NOT NULL,
+        UNIQUE NULLS NOT DISTINCT (relation, kind, source)
+    );
+    COMMENT ON TABLE consent_data.watch IS 'The CRM''s tables whose changes are noted by triggers, and the query that leads from changed rows to contacts.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.watch_failure (
+        watch_failure_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        watch_id integer NOT NULL,
+        failed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        operation text NOT NULL,
+        error_code text NOT NULL
+    );
+    COMMENT ON TABLE consent_data.watch_failure IS 'Changes of the CRM that a trigger could not take in. While there is one, what rests on its source denies; a whole refold mends it.';
 
     -- Facts -----------------------------------------------------------------------------------------------------
 
@@ -186,7 +211,7 @@ BEGIN
     COMMENT ON TABLE consent_data.address IS 'Addresses by keyed hash. Its row is the lock between an opt-out and a new contact with the same address.';
 
     CREATE TABLE IF NOT EXISTS consent_data.address_event (
-        address_hash bytea NOT NULL REFERENCES consent_data.address,
+        address_hash bytea NOT NULL,
         event_id bigint NOT NULL REFERENCES consent_data.event,
         PRIMARY KEY (address_hash, event_id)
     );
@@ -215,6 +240,16 @@ BEGIN
     CREATE TABLE IF NOT EXISTS consent_data.contact_overflow (contact_id %s PRIMARY KEY)$ddl$, key_column);
     ALTER TABLE consent_data.contact_overflow ADD COLUMN IF NOT EXISTS state consent.state;
     COMMENT ON TABLE consent_data.contact_overflow IS 'Full states of the few contacts whose relationships do not fit into contact_state; read by key.';
+
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.pending (
+        pending_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        contact_id %s NOT NULL,
+        restricts boolean NOT NULL,
+        noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    )$ddl$, key_column);
+    CREATE INDEX IF NOT EXISTS pending_contact ON consent_data.pending (contact_id, restricts);
+    COMMENT ON TABLE consent_data.pending IS 'Contacts whose state is to be folded anew. restricts: something may have been taken away, so audiences leave the contact out until then; by key, the answer is folded on the spot.';
 
     -- Outputs ---------------------------------------------------------------------------------------------------
 
@@ -324,7 +359,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['setting', 'sender', 'message_kind', 'category', 'category_parent', 'similarity',
-                                'similarity_override', 'policy_decision', 'policy_override', 'key_generation'] LOOP
+                                'similarity_override', 'policy_decision', 'policy_override', 'key_generation', 'binding',
+                                'watch', 'watch_failure'] LOOP
         EXECUTE format('CREATE OR REPLACE TRIGGER configuration_changed
             AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON consent_data.%I
             FOR EACH STATEMENT EXECUTE FUNCTION consent._configuration_changed()', name);

@@ -68,8 +68,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._groups(text, text[]) IS 'The kinds of address that a fact on these channels reaches.';
 
+-- What a fold has yet to take in. Only inserts: whoever calls this waits for nobody.
+CREATE FUNCTION consent._note(contact text, restricts boolean) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    INSERT INTO consent_data.pending (contact_id, restricts) VALUES (key, restricts);
+END
+$$;
+COMMENT ON FUNCTION consent._note(text, boolean) IS 'Has a contact folded anew soon. restricts: audiences leave it out until then.';
+
 -- Merges a state into a contact's row. An upsert that overwrote would lose an opt-out under READ COMMITTED; this one
--- merges with the newest row, which it has locked.
+-- merges with the newest row, which it has locked. Where another transaction holds the row, the contact is noted instead:
+-- a caller in the middle of the CRM's work must not wait in a circle.
 CREATE FUNCTION consent._take_in(contact text, news consent.state) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,6 +91,11 @@ DECLARE
     overflows boolean;
     is_new boolean;
 BEGIN
+    PERFORM FROM consent_data.contact_state s WHERE s.contact_id = key FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND AND EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id = key) THEN
+        PERFORM consent._note(contact, true);
+        RETURN;
+    END IF;
     INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (key, consent._cap(news))
     ON CONFLICT (contact_id) DO UPDATE
         SET state = consent._cap(consent._merge(coalesce(s.state, consent._dirty()), excluded.state)), rev = s.rev + 1
@@ -145,6 +163,10 @@ BEGIN
         RAISE EXCEPTION '% must be a JSON object', CASE WHEN jsonb_typeof(detail) <> 'object' THEN 'detail' ELSE 'evidence' END
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Write for example {"form": "footer/2"}.';
     END IF;
+    IF detail->>'reason_code' !~ '^[a-z0-9_]{1,40}$' THEN
+        RAISE EXCEPTION 'the reason code is malformed' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Use up to 40 lower-case letters, digits and underscores, such as too_many; the person''s words go into reason.';
+    END IF;
     -- A state knows senders by their numbers.
     detail := detail - 'to_sender_id';
     IF kind = 'business_transferred' THEN
@@ -159,16 +181,20 @@ BEGIN
                         purposes, detail, evidence, consent._tag(v_hash));
 
     IF v_binds_address THEN
-        -- The CRM may have given the contact another address since the last fold.
-        PERFORM consent._sync_addresses(contact);
-        v_hashes := CASE WHEN v_hash IS NOT NULL THEN ARRAY[v_hash] ELSE ARRAY(
-            SELECT ca.address_hash FROM consent_data.contact_address ca
-             WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)) END;
         -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them.
-        FOR r IN SELECT DISTINCT h FROM unnest(v_hashes) h ORDER BY h LOOP
-            PERFORM consent._touch_address(r.h, coalesce(
-                (SELECT ca.channel_group FROM consent_data.contact_address ca WHERE ca.address_hash = r.h LIMIT 1),
-                (consent._groups(NULL, ARRAY[v_channel]))[1]));
+        FOR r IN
+            SELECT h.address_hash AS hash, min(h.channel_group) AS channel_group FROM (
+                SELECT v_hash AS address_hash, (consent._groups(NULL, ARRAY[v_channel]))[1] AS channel_group WHERE v_hash IS NOT NULL
+                UNION ALL
+                -- The address the contact has now, and the one it had when it was last folded.
+                SELECT x.address_hash, x.channel_group FROM (
+                    SELECT a.address_hash, a.channel_group FROM consent._addresses_now(contact) a
+                    UNION ALL
+                    SELECT ca.address_hash, ca.channel_group FROM consent_data.contact_address ca WHERE ca.contact_id = key) x
+                 WHERE v_hash IS NULL AND x.channel_group = ANY (v_groups)) h
+             GROUP BY 1 ORDER BY 1 LOOP
+            PERFORM consent._share_address(r.hash, r.channel_group);
+            v_hashes := v_hashes || r.hash;
         END LOOP;
     END IF;
 
@@ -208,13 +234,25 @@ $$;
 COMMENT ON FUNCTION consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
     IS 'Writes one fact to the ledger and into every state it concerns.';
 
+-- Refusals share the lock of an address, contacts who get it take it alone: either the fold sees the refusal, or the
+-- refusal the contact. The row is written anew by the latter, so that a refusal in an older snapshot fails, and is lost
+-- to nobody.
 CREATE FUNCTION consent._touch_address(hash bytea, channel_group text) RETURNS void
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO consent_data.address AS a (address_hash, channel_group) VALUES (hash, channel_group)
     ON CONFLICT (address_hash) DO UPDATE SET touched_at = now()
 $$;
-COMMENT ON FUNCTION consent._touch_address(bytea, text) IS 'Makes sure of an address''s row and locks it until the transaction ends.';
+COMMENT ON FUNCTION consent._touch_address(bytea, text) IS 'Makes sure of an address''s row and locks it until the transaction ends: for a contact who gets the address.';
+
+CREATE FUNCTION consent._share_address(hash bytea, channel_group text) RETURNS void
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO consent_data.address AS a (address_hash, channel_group) VALUES (hash, channel_group)
+    ON CONFLICT (address_hash) DO NOTHING;
+    SELECT FROM consent_data.address a WHERE a.address_hash = hash FOR SHARE;
+$$;
+COMMENT ON FUNCTION consent._share_address(bytea, text) IS 'Makes sure of an address''s row and shares its lock until the transaction ends: for a refusal that reaches the address.';
 
 CREATE FUNCTION consent._country(contact text) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -280,14 +318,15 @@ COMMENT ON FUNCTION consent.confirm_opt_in(text, text[], text[], text, jsonb, te
 
 CREATE FUNCTION consent.opt_out(
     contact text, channel text DEFAULT NULL, category text DEFAULT NULL, sender text DEFAULT NULL, via text DEFAULT 'link',
-    reason text DEFAULT NULL, address text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    reason text DEFAULT NULL, address text DEFAULT NULL, at timestamptz DEFAULT NULL, reason_code text DEFAULT NULL)
     RETURNS bigint
     LANGUAGE sql VOLATILE
     RETURN consent._record(contact, 'opt_out', at, ARRAY[COALESCE(channel, 'any')], category, sender, NULL, NULL, NULL, NULL,
-        pg_catalog.jsonb_build_object('scope', CASE WHEN category IS NULL THEN 'all' ELSE 'category' END, 'via', via),
+        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+            'scope', CASE WHEN category IS NULL THEN 'all' ELSE 'category' END, 'via', via, 'reason_code', reason_code)),
         NULL, address, reason, NULL);
-COMMENT ON FUNCTION consent.opt_out(text, text, text, text, text, text, text, timestamptz)
-    IS 'The person opted out; denies from this statement on. No channel: all. No category: everything. via system: a clean-up of your own (passive). reason: in the person''s words.';
+COMMENT ON FUNCTION consent.opt_out(text, text, text, text, text, text, text, timestamptz, text)
+    IS 'The person opted out; denies from this statement on. No channel: all. No category: everything. via system: a clean-up of your own (passive). reason: in the person''s words; reason_code: a short code of your own.';
 
 CREATE FUNCTION consent.opt_out_addresses(
     addresses text[], channel text DEFAULT 'email', sender text DEFAULT NULL, via text DEFAULT 'link', at timestamptz DEFAULT NULL)

@@ -1,5 +1,46 @@
 -- Folding: a contact's state from everything there is, by key here and for all in the batch.
 
+-- The addresses of a contact: as the CRM has them now, or as they were last seen. Since when, if the contact was known
+-- before: a permission that names no address counts from then on only (a bought address must not inherit the purchases of
+-- the time before).
+CREATE FUNCTION consent._addresses_now(contact text) RETURNS TABLE (channel_group text, address_hash bytea, since timestamptz)
+    LANGUAGE plpgsql STABLE ROWS 2 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT ON (g.name) g.name, coalesce(h.hash, ca.address_hash),
+           CASE WHEN h.hash IS NULL OR h.hash = ca.address_hash THEN ca.since
+                WHEN ca.address_hash IS NOT NULL OR consent._is_known(contact) THEN clock_timestamp() END
+      FROM (VALUES ('email'), ('phone'), ('post')) g (name)
+      LEFT JOIN (SELECT a.name, consent._try_address_hash(a.channel, a.address, c.country) AS hash
+                   FROM consent_data.crm_contact_of(key) c,
+                        LATERAL (VALUES ('email', 'email', c.email), ('phone', 'sms', c.phone), ('post', 'post', c.post)) a (name, channel, address)
+                  WHERE a.address IS NOT NULL) h ON h.name = g.name
+      LEFT JOIN consent_data.contact_address ca ON ca.contact_id = key AND ca.channel_group = g.name
+     WHERE h.hash IS NOT NULL OR ca.address_hash IS NOT NULL
+     ORDER BY g.name, h.hash;
+END
+$$;
+COMMENT ON FUNCTION consent._addresses_now(text) IS 'A contact''s addresses by keyed hash, as the CRM has them now.';
+
+CREATE FUNCTION consent._has_profile(state consent.state) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_has_profile_wrapper';
+COMMENT ON FUNCTION consent._has_profile(consent.state) IS 'Whether a state knows the contact''s master data.';
+
+CREATE FUNCTION consent._is_known(contact text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    RETURN EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id = key AND consent._has_profile(s.state));
+END
+$$;
+COMMENT ON FUNCTION consent._is_known(text) IS 'Whether the CRM''s master data of a contact have been folded before.';
+
 -- The full (uncapped) state of one contact from the facts that had happened by `upto` and were recorded by `known`.
 -- Rows of the CRM carry no record of when they became known; they count by the time they happened.
 CREATE FUNCTION consent._state_of(contact text, upto timestamptz, known timestamptz) RETURNS consent.state
@@ -7,7 +48,12 @@ CREATE FUNCTION consent._state_of(contact text, upto timestamptz, known timestam
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
+    hashes bytea[];
+    since timestamptz[];
 BEGIN
+    SELECT array_agg(a.address_hash ORDER BY g.n), array_agg(a.since ORDER BY g.n) INTO hashes, since
+      FROM unnest(ARRAY['email', 'phone', 'post']) WITH ORDINALITY g (name, n)
+      LEFT JOIN consent._addresses_now(contact) a ON a.channel_group = g.name;
     RETURN (SELECT consent.fold(f.state) FROM (
         SELECT consent.fact(e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.opt_out_offered,
                             e.refused, e.from_person, e.purposes, e.detail, e.evidence, consent._tag(e.address_hash)) AS state
@@ -15,30 +61,61 @@ BEGIN
          WHERE e.contact_id = key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
         SELECT consent._address_fact(e.contact_id::text, e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail)
-          FROM consent_data.contact_address ca
-          JOIN consent_data.address_event ae ON ae.address_hash = ca.address_hash
+          FROM consent_data.address_event ae
           JOIN consent_data.event e ON e.event_id = ae.event_id
-         WHERE ca.contact_id = key AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
+         WHERE ae.address_hash = ANY (hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
         SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
-          FROM consent_data.crm_event c
-         WHERE c.contact_id = key AND (c.at IS NULL OR c.at <= least(upto, now()))
+          FROM consent_data.crm_event_of(key) c
+         WHERE c.at IS NULL OR c.at <= least(upto, now())
          GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
-        SELECT consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
-                                    ARRAY(SELECT consent._tag(ca.address_hash)
-                                            FROM unnest(ARRAY['email', 'phone', 'post']) WITH ORDINALITY g (name, n)
-                                            LEFT JOIN consent_data.contact_address ca ON ca.contact_id = key AND ca.channel_group = g.name
-                                           ORDER BY g.n),
-                                    ARRAY(SELECT ca.since
-                                            FROM unnest(ARRAY['email', 'phone', 'post']) WITH ORDINALITY g (name, n)
-                                            LEFT JOIN consent_data.contact_address ca ON ca.contact_id = key AND ca.channel_group = g.name
-                                           ORDER BY g.n))
-          FROM consent_data.crm_contact c WHERE c.contact_id = key
+        SELECT consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
+                                    c.evidence, c.double_opt_in, c.via)
+          FROM consent_data.crm_consent_of(key) c WHERE consent._crm_consent_counts(c.kind, c.at, least(upto, now()))
+        UNION ALL
+        SELECT consent._activity(s.state) FROM consent_data.contact_state s
+         WHERE s.contact_id = key AND upto = 'infinity' AND EXISTS (SELECT FROM consent_data.binding b WHERE NOT b.by_key)
+        UNION ALL
+        -- More than one row: the view multiplies them, and nobody knows which is the person's.
+        SELECT CASE WHEN count(*) > 1 THEN consent._dirty() ELSE
+                   consent._crm_profile(min(c.country), min(c.region), min(c.timezone), min(c.subscriber), min(c.address_kind), min(c.line),
+                                        ARRAY[consent._tag(hashes[1]), consent._tag(hashes[2]), consent._tag(hashes[3])], since) END
+          FROM consent_data.crm_contact_of(key) c HAVING count(*) > 0
     ) f);
 END
 $$;
 COMMENT ON FUNCTION consent._state_of(text, timestamptz, timestamptz) IS 'The state of one contact from all facts happened and recorded by then.';
+
+-- For the gate, which must not fail: what can't be folded denies.
+CREATE FUNCTION consent._state_now(contact text) RETURNS consent.state
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN consent._state_of(contact, 'infinity', 'infinity');
+EXCEPTION WHEN OTHERS THEN
+    RETURN consent._dirty();
+END
+$$;
+COMMENT ON FUNCTION consent._state_now(text) IS 'The state of a contact whose stored one is to be folded anew, folded on the spot.';
+
+-- Opt-ins without a date don't count; refusals without one do, for ever.
+CREATE FUNCTION consent._crm_consent_counts(kind text, at timestamptz, upto timestamptz) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN at IS NULL THEN consent._refuses(kind) ELSE at <= upto END;
+COMMENT ON FUNCTION consent._crm_consent_counts(text, timestamptz, timestamptz) IS 'Whether a consent of the CRM counts by an instant.';
+
+CREATE FUNCTION consent._crm_consent(
+    kind text, at timestamptz, recorded_at timestamptz, sender_id integer, channels text[], category_id integer,
+    purposes text[], method text, evidence jsonb, double_opt_in boolean, via text)
+    RETURNS consent.state
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_crm_consent_wrapper';
+COMMENT ON FUNCTION consent._crm_consent(text, timestamptz, timestamptz, integer, text[], integer, text[], text, jsonb, boolean, text)
+    IS 'The state that a row of a consents view leaves; a dirty one if it can''t be read. A refusal without a date stands: nothing lifts it as long as the row is there.';
+
+CREATE FUNCTION consent._activity(state consent.state) RETURNS consent.state
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_activity_wrapper';
+COMMENT ON FUNCTION consent._activity(consent.state) IS 'What a state knows of the person''s activity, for bindings that only the night reads.';
 
 -- What another holder's (or nobody's) event on the same address means for a contact: a register entry and an opt-out
 -- given by address are the contact's own; somebody else's refusal suppresses the address.
@@ -70,21 +147,8 @@ CREATE FUNCTION consent._crm_profile(
 COMMENT ON FUNCTION consent._crm_profile(text, text, text, text, text, text, bigint[], timestamptz[])
     IS 'The state that a CRM''s master data leaves. A refold replaces it, so it needs no date.';
 
--- An address that a contact has from the first counts from the beginning; one added or changed later starts from nothing
--- (a bought address must not inherit the purchases of the time before).
-CREATE FUNCTION consent._new_address_since(contact text) RETURNS timestamptz
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    key consent_data.contact_state.contact_id%TYPE := contact;
-BEGIN
-    RETURN (SELECT CASE WHEN consent.state_json(s.state)->'profile' <> 'null' THEN clock_timestamp() END
-              FROM consent_data.contact_state s WHERE s.contact_id = key);
-END
-$$;
-COMMENT ON FUNCTION consent._new_address_since(text) IS 'Since when a newly seen address belongs to a contact; NULL for a contact first seen now.';
-
--- Refusals that named a contact and found no address then: ties them to the addresses known now.
+-- Refusals that named a contact reach every address the contact has since: an opt-out goes with the person and stays with
+-- the address that was left. A register's entry is about a number and stays with it.
 CREATE FUNCTION consent._link_refusals(contact text) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,15 +158,16 @@ BEGIN
     INSERT INTO consent_data.address_event (address_hash, event_id)
     SELECT ca.address_hash, e.event_id
       FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
-     WHERE (contact IS NULL OR e.contact_id = key) AND e.address_hash IS NULL
+     WHERE (contact IS NULL OR e.contact_id = key)
        AND consent._binds_address(e.kind)
        AND ca.channel_group = ANY (consent._groups(e.kind, e.channels))
-       AND NOT EXISTS (SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
-                        WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group)
+       AND (e.kind NOT LIKE 'register%' OR e.address_hash IS NULL AND NOT EXISTS (
+            SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
+             WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group))
     ON CONFLICT DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION consent._link_refusals(text) IS 'Ties refusals recorded before an address was known to the address; NULL: of all contacts.';
+COMMENT ON FUNCTION consent._link_refusals(text) IS 'Ties a contact''s refusals to the addresses known now; NULL: of all contacts.';
 
 -- Takes the contact's current addresses over from the CRM. A new or changed one is locked first, so that an opt-out
 -- on it either is seen by the fold that follows or sees this contact.
@@ -114,34 +179,25 @@ DECLARE
     linked boolean := false;
     r record;
 BEGIN
-    FOR r IN
-        SELECT g.name, consent._try_address_hash(g.channel, g.address, c.country) AS hash
-          FROM consent_data.crm_contact c,
-               LATERAL (VALUES ('email', 'email', c.email), ('phone', 'sms', c.phone), ('post', 'post', c.post)) g (name, channel, address)
-         WHERE c.contact_id = key AND g.address IS NOT NULL
-         ORDER BY 2
-    LOOP
-        CONTINUE WHEN r.hash IS NULL OR EXISTS (
-            SELECT FROM consent_data.contact_address a
-             WHERE a.contact_id = key AND a.channel_group = r.name AND a.address_hash = r.hash);
-        PERFORM consent._touch_address(r.hash, r.name);
+    FOR r IN SELECT a.channel_group, a.address_hash, a.since FROM consent._addresses_now(contact) a
+              WHERE NOT EXISTS (SELECT FROM consent_data.contact_address ca
+                                 WHERE ca.contact_id = key AND ca.channel_group = a.channel_group AND ca.address_hash = a.address_hash)
+              ORDER BY a.address_hash LOOP
+        PERFORM consent._touch_address(r.address_hash, r.channel_group);
         INSERT INTO consent_data.contact_address AS a (contact_id, channel_group, address_hash, since)
-        VALUES (key, r.name, r.hash, consent._new_address_since(contact))
+        VALUES (key, r.channel_group, r.address_hash, r.since)
         ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
         linked := true;
     END LOOP;
-    -- Refusals recorded before the address was known reach it now, and whoever shares it.
+    -- The contact's refusals reach the new address, and whoever shares it.
     IF linked THEN
         PERFORM consent._link_refusals(key::text);
-        FOR r IN SELECT ca.contact_id, e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail
-                   FROM consent_data.event e
-                   JOIN consent_data.address_event ae ON ae.event_id = e.event_id
-                   JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
-                  WHERE e.contact_id = key AND ca.contact_id <> key
-                  ORDER BY ca.contact_id LOOP
-            PERFORM consent._take_in(r.contact_id::text, consent._address_fact(
-                key::text, r.kind, r.at, r.recorded_at, r.sender_id, r.channels, r.category_id, r.detail));
-        END LOOP;
+        INSERT INTO consent_data.pending (contact_id, restricts)
+        SELECT DISTINCT ca.contact_id, true
+          FROM consent_data.event e
+          JOIN consent_data.address_event ae ON ae.event_id = e.event_id
+          JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
+         WHERE e.contact_id = key AND ca.contact_id <> key;
     END IF;
 END
 $$;
@@ -152,9 +208,17 @@ CREATE FUNCTION consent._refold_contact(contact text) RETURNS void
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
+    noted bigint[];
     news consent.state;
 BEGIN
+    -- An older snapshot would leave out what others committed since.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM consent._note(contact, true);
+        RETURN;
+    END IF;
+    PERFORM consent._take_refusals(ARRAY[contact], NULL);
     PERFORM consent._sync_addresses(contact);
+    noted := ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key FOR UPDATE SKIP LOCKED);
     -- Locked first, folded in a later snapshot: whatever committed before the lock is in the fold.
     INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (key, consent._dirty())
     ON CONFLICT (contact_id) DO UPDATE SET rev = s.rev + 1;
@@ -165,6 +229,7 @@ BEGIN
         UPDATE consent_data.contact_state s SET state = consent._cap(news) WHERE s.contact_id = key;
     END IF;
     PERFORM consent._store_overflow(contact, news);
+    DELETE FROM consent_data.pending p WHERE p.pending_id = ANY (noted);
 END
 $$;
 COMMENT ON FUNCTION consent._refold_contact(text) IS 'Rebuilds one contact''s state from the ledger and the CRM.';
@@ -205,11 +270,21 @@ COMMENT ON FUNCTION consent.refold(text[]) IS 'Rebuilds the states of these cont
 -- differences only, in short transactions, by compare-and-set on rev. What changed meanwhile is refolded by key.
 
 CREATE FUNCTION consent._refold_addresses() RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
 DECLARE
     n bigint;
 BEGIN
+    -- What was noted before anything is read is taken in by what follows.
+    DROP TABLE IF EXISTS pg_temp.consent_taken;
+    CREATE TEMPORARY TABLE consent_taken AS
+    SELECT p.pending_id, NULL::bigint AS watch_failure_id, now() AS started_at FROM consent_data.pending p
+    UNION ALL
+    SELECT NULL, f.watch_failure_id, now() FROM consent_data.watch_failure f
+    UNION ALL
+    SELECT NULL, NULL, now();
+    PERFORM consent._take_refusals(NULL, NULL);
+    DROP TABLE IF EXISTS pg_temp.consent_new_address;
     CREATE TEMPORARY TABLE consent_new_address ON COMMIT DROP AS
     SELECT c.contact_id, g.name AS channel_group, consent._try_address_hash(g.channel, g.address, c.country) AS address_hash
       FROM consent_data.crm_contact c,
@@ -223,16 +298,17 @@ BEGIN
     SELECT a.address_hash, min(a.channel_group) FROM pg_temp.consent_new_address a GROUP BY 1 ORDER BY 1
     ON CONFLICT (address_hash) DO UPDATE SET touched_at = now();
     INSERT INTO consent_data.contact_address AS t (contact_id, channel_group, address_hash, since)
-    SELECT DISTINCT ON (a.contact_id, a.channel_group) a.contact_id, a.channel_group, a.address_hash,
-           consent._new_address_since(a.contact_id::text)
-      FROM pg_temp.consent_new_address a ORDER BY 1, 2, 3
+    SELECT a.contact_id, a.channel_group, a.address_hash, CASE WHEN consent._has_profile(s.state) THEN clock_timestamp() END
+      FROM (SELECT DISTINCT ON (n.contact_id, n.channel_group) n.* FROM pg_temp.consent_new_address n
+             ORDER BY n.contact_id, n.channel_group, n.address_hash) a
+      LEFT JOIN consent_data.contact_state s ON s.contact_id = a.contact_id
     ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
     GET DIAGNOSTICS n = ROW_COUNT;
     PERFORM consent._link_refusals(NULL);
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION consent._refold_addresses() IS 'Takes all contacts'' current addresses over from the CRM; answers with the number of new and changed ones.';
+COMMENT ON FUNCTION consent._refold_addresses() IS 'Takes all contacts'' refusals and current addresses over from the CRM; answers with the number of new and changed addresses.';
 
 CREATE FUNCTION consent._refold_fold() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
@@ -262,6 +338,13 @@ BEGIN
               FROM consent_data.crm_event c
              WHERE c.contact_id IS NOT NULL AND (c.at IS NULL OR c.at <= now())
              GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
+            UNION ALL
+            SELECT c.contact_id, consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
+                       c.evidence, c.double_opt_in, c.via)
+              FROM consent_data.crm_consent c
+             WHERE c.contact_id IS NOT NULL AND consent._crm_consent_counts(c.kind, c.at, now())
+            UNION ALL
+            SELECT c.contact_id, consent._dirty() FROM consent_data.crm_contact c GROUP BY c.contact_id HAVING count(*) > 1
             UNION ALL
             SELECT c.contact_id, consent._crm_profile(c.country, c.region, c.timezone, c.subscriber, c.address_kind, c.line,
                        ARRAY[consent._tag(em.address_hash), consent._tag(ph.address_hash), consent._tag(po.address_hash)],
@@ -339,3 +422,55 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent._refold_apply(bigint, bigint) IS 'Writes a stretch of the fold where the stored state differs and has not changed since.';
+
+CREATE FUNCTION consent._refold_finish() RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('pg_temp.consent_taken') AND c.relkind = 'r'
+                      AND pg_get_userbyid(c.relowner) = current_user) THEN
+        RAISE EXCEPTION 'there is no refold to finish' USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'Run consent._refold_addresses(), _refold_fold() and _refold_apply() first, in the same session.';
+    END IF;
+    DELETE FROM consent_data.pending p USING pg_temp.consent_taken t WHERE t.pending_id = p.pending_id;
+    DELETE FROM consent_data.watch_failure f USING pg_temp.consent_taken t WHERE t.watch_failure_id = f.watch_failure_id;
+    UPDATE consent_data.binding b SET seen_at = greatest(b.seen_at, (SELECT min(t.started_at) FROM pg_temp.consent_taken t));
+    DROP TABLE pg_temp.consent_taken;
+    DROP TABLE IF EXISTS pg_temp.consent_fresh;
+END
+$$;
+COMMENT ON FUNCTION consent._refold_finish() IS 'After the last stretch: everything noted before the refold is done, and the bound views have been seen.';
+
+-- What triggers and locked rows have left to do. Waits for nobody for long: what it can't have now it leaves noted.
+CREATE FUNCTION consent.refold_pending(max_contacts integer DEFAULT 1000) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
+AS $$
+DECLARE
+    r record;
+    n bigint := 0;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a fold needs the newest rows' USING ERRCODE = 'invalid_transaction_state',
+            HINT = 'Run it in READ COMMITTED.';
+    END IF;
+    FOR r IN WITH due AS (
+                 SELECT p.pending_id, p.contact_id FROM consent_data.pending p ORDER BY p.pending_id
+                  LIMIT max_contacts FOR UPDATE SKIP LOCKED)
+             SELECT d.contact_id, array_agg(d.pending_id) AS ids FROM due d GROUP BY d.contact_id ORDER BY d.contact_id LOOP
+        BEGIN
+            PERFORM consent._refold_contact(r.contact_id::text);
+            n := n + 1;
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN NULL;
+            WHEN OTHERS THEN
+                -- Denies from now on, and does not come back each minute.
+                RAISE LOG 'a contact could not be folded: %', SQLSTATE;
+                INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (r.contact_id, consent._dirty())
+                ON CONFLICT (contact_id) DO UPDATE SET state = consent._dirty(), rev = s.rev + 1;
+                DELETE FROM consent_data.pending p WHERE p.pending_id = ANY (r.ids);
+        END;
+    END LOOP;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION consent.refold_pending(integer) IS 'Folds the contacts that triggers have noted, the oldest first, and answers with their number. Run it every minute (pg_cron), or consent-batch refold --pending.';

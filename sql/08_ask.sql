@@ -2,25 +2,25 @@
 
 CREATE FUNCTION consent._unpack(answer jsonb) RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (answer->>'allowed')::boolean, answer->>'reason', answer->>'basis', answer->>'rule', answer->>'citation',
            (answer->>'valid_until')::timestamptz, (answer->>'not_before')::timestamptz, answer->>'missing',
            nullif(answer->'evidence', 'null'), ARRAY(SELECT jsonb_array_elements_text(answer->'obligations')),
-           answer->>'jurisdiction', nullif(answer->'policy_decision', 'null'), answer->>'policy_version'
+           answer->>'jurisdiction', nullif(answer->'policy_decision', 'null'), answer->>'policy_version', answer->>'freshness'
 $$;
 COMMENT ON FUNCTION consent._unpack(jsonb) IS 'An answer as a row.';
 
 CREATE FUNCTION consent.decide(state consent.state, question consent.compiled_question) RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent._unpack(consent._decide(state, question)) $$;
 COMMENT ON FUNCTION consent.decide(consent.state, consent.compiled_question)
     IS 'state @@ question with its grounds. Frequency limits are not judged here: they belong to the moment of sending.';
 
--- What stands behind the evidence: the ledger's events and the categories' names.
+-- What stands behind an answer: the ledger's events, the categories' names, and how fresh the CRM was seen.
 CREATE FUNCTION consent._with_sources(contact text, answer jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -29,6 +29,7 @@ DECLARE
     ids bigint[];
     v_category text;
 BEGIN
+    answer := answer || jsonb_build_object('freshness', consent._freshness_in_words());
     IF jsonb_typeof(answer->'evidence') IS DISTINCT FROM 'object' OR answer->'evidence'->>'at' IS NULL THEN
         RETURN answer;
     END IF;
@@ -40,7 +41,7 @@ BEGIN
         || jsonb_build_object('event_ids', to_jsonb(ids), 'category', v_category)));
 END
 $$;
-COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
+COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds to an answer the ledger''s event ids and the category''s name of its evidence, and how fresh the CRM was seen.';
 
 CREATE FUNCTION consent._attempts(contact text, sender text, upto timestamptz, known timestamptz) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -84,7 +85,7 @@ CREATE FUNCTION consent.explain_send_as_of(
     channel text DEFAULT NULL, sender text DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, exactness text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
     LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT u.*, concat_ws('; ', CASE WHEN EXISTS (SELECT FROM consent_data.binding)
@@ -113,9 +114,13 @@ BEGIN
     EXCEPTION WHEN invalid_parameter_value THEN
         key := NULL;
     END;
-    SELECT coalesce(o.state, s.state, consent._dirty()) INTO v_state
-      FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id)
-     WHERE s.contact_id = key;
+    IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
+        v_state := consent._state_now(key::text);
+    ELSE
+        SELECT coalesce(o.state, s.state, consent._dirty()) INTO v_state
+          FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id)
+         WHERE s.contact_id = key;
+    END IF;
     answer := consent._explain(v_state, message_kind, product_category, channel, sender, v_at,
                                consent._attempts(key::text, sender, v_at, 'infinity'));
     -- The state knows only the present; the facts know earlier instants too.
@@ -132,7 +137,7 @@ CREATE FUNCTION consent.explain_send(
     sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent._unpack(consent._explain_send(contact, message_kind, product_category, channel, sender, at)) $$;
 CREATE FUNCTION consent.explain_send(
@@ -140,7 +145,7 @@ CREATE FUNCTION consent.explain_send(
     sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
 CREATE FUNCTION consent.explain_send(
@@ -148,7 +153,7 @@ CREATE FUNCTION consent.explain_send(
     sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
     RETURNS TABLE (
     allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text)
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
 COMMENT ON FUNCTION consent.explain_send(text, text, text, text, text, timestamptz)

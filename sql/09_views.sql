@@ -6,11 +6,14 @@ AS $procedure$
 BEGIN
     PERFORM consent._rebuild_crm_views();
 
-    -- A contact whose relationships don't fit has a short state that denies, and a full one beside it.
+    -- A contact whose relationships don't fit has a short state that denies, and a full one beside it. One from whom
+    -- something may have been taken away since the last fold is left out until the next.
     CREATE OR REPLACE VIEW consent.decidable AS
     SELECT s.contact_id, s.state FROM consent_data.contact_state s
+     WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = s.contact_id AND p.restricts)
     UNION ALL
-    SELECT o.contact_id, o.state FROM consent_data.contact_overflow o;
+    SELECT o.contact_id, o.state FROM consent_data.contact_overflow o
+     WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = o.contact_id AND p.restricts);
     COMMENT ON VIEW consent.decidable IS 'Every contact with the state to decide on: WHERE state @@ (SELECT consent.question(...)).';
 
     EXECUTE format($ddl$
@@ -35,7 +38,10 @@ BEGIN
         SELECT coalesce(a.answer->>'jurisdiction', 'none'), (a.answer->>'allowed')::boolean, a.answer->>'basis', a.answer->>'reason', count(*)
           FROM (SELECT consent._decide(d.state, (SELECT consent.question(message_kind, product_category, channel, sender, at))) AS answer
                   FROM consent.decidable d
-                 WHERE NOT consent._overflows(d.state)) a
+                 WHERE NOT consent._overflows(d.state)
+                UNION ALL
+                SELECT consent._decide(consent._dirty(), (SELECT consent.question(message_kind, product_category, channel, sender, at)))
+                  FROM (SELECT p.contact_id FROM consent_data.pending p WHERE p.restricts INTERSECT SELECT s.contact_id FROM consent_data.contact_state s) n) a
          GROUP BY 1, 2, 3, 4
          ORDER BY 1, 2 DESC, 5 DESC;
     END;

@@ -66,11 +66,12 @@ GRANT EXECUTE ON FUNCTION
     consent.state_json(consent.state), consent._overflows(consent.state), consent._codes(text)
     TO consent_audit, consent_batch;
 
-GRANT EXECUTE ON FUNCTION consent.validate_policy(jsonb) TO consent_audit;
+GRANT EXECUTE ON FUNCTION consent.validate_policy(jsonb), consent.check_bindings() TO consent_audit;
 
 GRANT EXECUTE ON FUNCTION
     consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),
-    consent._refold_addresses(), consent._refold_fold(), consent._refold_apply(bigint, bigint),
+    consent._refold_addresses(), consent._refold_fold(), consent._refold_apply(bigint, bigint), consent._refold_finish(),
+    consent.refold_pending(integer), consent.check_bindings(),
     consent._refold_contact(text), consent.refold(text[]), consent._key(text)
     TO consent_batch;
 

@@ -32,7 +32,7 @@ pub struct Arguments {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Step {
     /// Fold every state anew from the ledger and the CRM; report how many had drifted.
-    Refold,
+    Refold(Refold),
     /// Score which categories are similar, from who bought what.
     Rescore(Rescore),
     /// Find whose data is near or past the end of its time. A dry run unless --apply.
@@ -46,6 +46,13 @@ pub enum Step {
     },
     /// What is set up, what ran last, and what is wrong.
     Status,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct Refold {
+    /// Only the contacts that the CRM's triggers have noted; for every minute.
+    #[arg(long)]
+    pub pending: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -91,7 +98,8 @@ fn share(text: &str) -> Result<f64, String> {
 impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
-            Step::Refold => "refold",
+            Step::Refold(Refold { pending: false }) => "refold",
+            Step::Refold(Refold { pending: true }) => "refold --pending",
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",

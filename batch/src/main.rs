@@ -13,7 +13,7 @@ mod states;
 mod status;
 mod tree;
 
-use arguments::{Arguments, Step};
+use arguments::{Arguments, Refold, Step};
 use clap::Parser;
 use run::Outcome;
 use std::process::ExitCode;
@@ -35,7 +35,11 @@ fn main() -> ExitCode {
 fn steps(step: &Step) -> Vec<Step> {
     match step {
         Step::Nightly { rescore, retention } => {
-            vec![Step::Refold, Step::Rescore(rescore.clone()), Step::Retention(retention.clone())]
+            vec![
+                Step::Refold(Refold::default()),
+                Step::Rescore(rescore.clone()),
+                Step::Retention(retention.clone()),
+            ]
         }
         one => vec![one.clone()],
     }

@@ -29,12 +29,38 @@ pub fn refold(client: &mut Client, arguments: &Arguments, report: &Report) -> Re
         first = last + 1;
     }
     bar.finish_and_clear();
+    retrying(|| client.execute("SELECT consent._refold_finish()", &[]))?;
     count_yes(client)?;
     let [added, drifted, removed, refolded] = sums;
     Ok(Finding::done(json!({
         "contacts": contacts, "new_addresses": addresses, "added": added, "drifted": drifted,
         "removed": removed, "changed_meanwhile": refolded,
     })))
+}
+
+/// Folds the contacts that the CRM's triggers have noted, until none is left or what is left is locked.
+pub fn pending(client: &mut Client, arguments: &Arguments, report: &Report) -> Result<Finding> {
+    let noted = |client: &mut Client| {
+        client
+            .query_one("SELECT count(DISTINCT contact_id) FROM consent_data.pending", &[])
+            .map(|row| row.get::<_, i64>(0))
+    };
+    let bar = report.progress("pending", noted(client)? as u64);
+    // Short transactions: a fold that gives a contact an address keeps refusals of that address waiting.
+    let chunk = (arguments.chunk as i32).min(1000);
+    let mut folded = 0;
+    loop {
+        let n: i64 = retrying(|| {
+            client.query_one("SELECT consent.refold_pending($1)", &[&chunk]).map(|row| row.get(0))
+        })?;
+        folded += n;
+        bar.inc(n as u64);
+        if n == 0 {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(Finding::done(json!({ "contacts": folded, "still_noted": noted(client)? })))
 }
 
 /// Tells the planner how many contacts usually pass, from a sample under the first audited message.

@@ -1,6 +1,6 @@
 //! One run: the lock, the steps in turn, and their record in `consent_data.run`.
 
-use crate::arguments::{Arguments, Step};
+use crate::arguments::{Arguments, Refold, Step};
 use crate::report::Report;
 use crate::{connection, refold, rescore, retention, status, steps};
 use anyhow::{Context, Result};
@@ -60,7 +60,8 @@ fn recorded(client: &mut Client, arguments: &Arguments, report: &Report, step: &
         .context("is pg_consent set up in this database, and the role a member of consent_batch?")?
         .get(0);
     let result = match step {
-        Step::Refold => refold::refold(client, arguments, report),
+        Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
+        Step::Refold(_) => refold::refold(client, arguments, report),
         Step::Rescore(options) => rescore::rescore(client, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, id, report),
         Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),

@@ -50,6 +50,7 @@ struct Category {
 pub struct Config {
     pub states: pg::StateTable,
     pub overflow: Option<pg::StateTable>,
+    pub pending: Option<pg::PendingTable>,
     pub key_type: KeyType,
     senders: HashMap<String, Sender>,
     default_sender: Option<String>,
@@ -66,6 +67,7 @@ pub struct Config {
     /// For the planner.
     pub yes_rate: f64,
     similarity_version: u32,
+    freshness: Freshness,
     /// The address key, if it is the one the data was hashed under.
     key: Option<Vec<u8>>,
     /// When the statement began that read all this.
@@ -74,6 +76,34 @@ pub struct Config {
     similar: RefCell<SimilarBySenderAndCategory>,
     /// Compiled questions by what was asked; they serve for the day they were compiled for.
     compiled: RefCell<HashMap<Arguments, Question>>,
+}
+
+/// Until when what the folds have seen of the CRM may be used, in PostgreSQL's microseconds.
+struct Freshness {
+    /// Of master data and refusals: on these every marketing rests.
+    refusals: i64,
+    /// Of sales, by sender.
+    sales: HashMap<SenderId, i64>,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Freshness { refusals: i64::MAX, sales: HashMap::new() }
+    }
+}
+
+impl Freshness {
+    fn take_in(&mut self, kind: &str, sender: Option<SenderId>, until: i64) {
+        match (kind, sender) {
+            // What people did only extends what they allowed.
+            ("engagement", _) => {}
+            ("purchases", Some(sender)) => {
+                let sales = self.sales.entry(sender).or_insert(i64::MAX);
+                *sales = until.min(*sales);
+            }
+            _ => self.refusals = until.min(self.refusals),
+        }
+    }
 }
 
 /// Kind, category, channel and sender.
@@ -128,6 +158,7 @@ impl Config {
         let mut config = Config {
             states: pg::StateTable::find(c"contact_state", c"contact_state_pkey").ok_or(Error::NotSetUp)?,
             overflow: pg::StateTable::find(c"contact_overflow", c"contact_overflow_pkey"),
+            pending: pg::PendingTable::find(),
             key_type: KeyType::Text,
             senders: HashMap::new(),
             default_sender: None,
@@ -141,6 +172,7 @@ impl Config {
             marketing_off: true,
             yes_rate: USUAL_YES_RATE,
             similarity_version: 0,
+            freshness: Freshness::default(),
             key: None,
             read_in_statement: pg::statement_timestamp(),
             similar: RefCell::new(HashMap::new()),
@@ -209,6 +241,23 @@ impl Config {
                 });
             },
         )?;
+        let mut broken = Vec::new();
+        pg::rows("SELECT kind::text, sender_id::int4, fresh_until FROM consent._freshness()", |r| {
+            let (kind, until) = (r.get::<String>(1).unwrap_or_default(), r.get::<i64>(3).unwrap_or(i64::MIN));
+            config.freshness.take_in(&kind, r.get::<i32>(2).map(|id| id as u32), until);
+            broken.extend((until == i64::MIN).then_some(kind));
+        })?;
+        if !broken.is_empty() {
+            log!(
+                "bound views are broken, marketing that rests on them is denied: see consent.check_bindings()"
+            );
+        }
+        let mut watched = Vec::new();
+        pg::rows(
+            "SELECT x::oid FROM consent_data.watch w, LATERAL consent._watched_relations(w.relation, w.each_row) x",
+            |r| watched.extend(r.get::<pg_sys::Oid>(1)),
+        )?;
+        pg::configuration_rests_on(&watched);
         let mut own_rules = Vec::new();
         pg::rows(
             "SELECT name::text, document::text FROM consent_data.policy_override WHERE enabled ORDER BY name",
@@ -263,7 +312,7 @@ impl Config {
     pub fn question(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
         let arguments = ask.arguments();
         if let Some(question) = self.compiled.borrow().get(&arguments).and_then(|q| q.at(instant(ask.at))) {
-            return Ok(question);
+            return Ok(self.fresh(question));
         }
         let question = self.compile(ask)?;
         let mut compiled = self.compiled.borrow_mut();
@@ -271,7 +320,18 @@ impl Config {
             compiled.clear();
         }
         compiled.insert(arguments, question.clone());
-        Ok(question)
+        Ok(self.fresh(question))
+    }
+
+    /// The question as far as what the folds have seen of the CRM still serves.
+    fn fresh(&self, mut question: Question) -> Question {
+        let now = pg::statement_timestamp();
+        if self.freshness.refusals < now {
+            question.marketing_blocked.get_or_insert(Reason::StaleSource);
+        }
+        question.relationships_blocked =
+            self.freshness.sales.get(&question.sender.id).is_some_and(|until| *until < now);
+        question
     }
 
     fn compile(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {

@@ -107,6 +107,10 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
         *kept = Some(Asked::new(a, &config));
     }
     let Some(question) = kept.as_ref().and_then(|k| k.question.as_ref()) else { return Ok(false) };
+    if config.pending.is_some_and(|p| p.notes(key)) {
+        // A parallel scan does as audiences do: who is noted is left out until folded.
+        return Ok(!pg::in_parallel_mode() && allows_folded(&config, key, question)?);
+    }
     let answer = config.states.look_up(key, |state| {
         let overflows = StateView::new(state).is_ok_and(|v| v.overflow);
         if overflows { None } else { Some(decide::allows(state, question)) }
@@ -119,6 +123,17 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
             .and_then(|table| table.look_up(key, |state| decide::allows(state, question)))
             .unwrap_or(false),
     })
+}
+
+/// The answer for a contact whose stored state is behind, from all facts.
+fn allows_folded(config: &Config, key: Key<'_>, question: &Question) -> Result<bool> {
+    let mut allowed = false;
+    pg::as_owner(config.states.table, || {
+        pg::rows_of("SELECT consent._state_bytes(consent._state_now($1))", Some(&key.to_string()), |r| {
+            allowed = r.get::<Vec<u8>>(1).is_some_and(|state| decide::allows(&state, question))
+        })
+    })?;
+    Ok(allowed)
 }
 
 /// The key in the type of the tables; `None` (an unknown contact) where it can't be one of them.

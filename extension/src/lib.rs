@@ -43,7 +43,9 @@ extension_sql_file!("../../sql/03b_own_rules.sql", name = "own_rules", requires 
 extension_sql_file!("../../sql/04_roles.sql", name = "roles", requires = ["own_rules"]);
 extension_sql_file!("../../sql/05_record.sql", name = "record", requires = ["roles"]);
 extension_sql_file!("../../sql/06_bind.sql", name = "bind", requires = ["record"]);
-extension_sql_file!("../../sql/07_fold.sql", name = "fold", requires = ["bind"]);
+extension_sql_file!("../../sql/06a_crm.sql", name = "crm", requires = ["bind"]);
+extension_sql_file!("../../sql/06b_watch.sql", name = "watch", requires = ["crm"]);
+extension_sql_file!("../../sql/07_fold.sql", name = "fold", requires = ["watch"]);
 extension_sql_file!("../../sql/08_ask.sql", name = "ask", requires = ["fold"]);
 extension_sql_file!("../../sql/09_views.sql", name = "views", requires = ["ask"]);
 extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["views"]);
@@ -58,6 +60,8 @@ const _: &[&str] = &[
     include_str!("../../sql/04_roles.sql"),
     include_str!("../../sql/05_record.sql"),
     include_str!("../../sql/06_bind.sql"),
+    include_str!("../../sql/06a_crm.sql"),
+    include_str!("../../sql/06b_watch.sql"),
     include_str!("../../sql/07_fold.sql"),
     include_str!("../../sql/08_ask.sql"),
     include_str!("../../sql/09_views.sql"),

@@ -20,6 +20,31 @@ pub fn is_preloading() -> bool {
     unsafe { pg_sys::process_shared_preload_libraries_in_progress }
 }
 
+/// Tables whose triggers the configuration rests on, as a set of hashes of their oids: whoever switches a trigger off
+/// makes every session look again. Two tables of one hash cost a look too many.
+static RESTS_ON: [AtomicU32; 32] = [const { AtomicU32::new(0) }; 32];
+
+fn bit_of(relation: pg_sys::Oid) -> (usize, u32) {
+    let n = relation.to_u32();
+    ((n / 32 % 32) as usize, 1 << (n % 32))
+}
+
+/// To be called with the tables that the configuration just read rests on.
+pub fn configuration_rests_on(relations: &[pg_sys::Oid]) {
+    for word in &RESTS_ON {
+        word.store(0, Ordering::Relaxed);
+    }
+    for relation in relations {
+        let (word, bit) = bit_of(*relation);
+        RESTS_ON[word].fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+fn configuration_may_rest_on(relation: pg_sys::Oid) -> bool {
+    let (word, bit) = bit_of(relation);
+    RESTS_ON[word].load(Ordering::Relaxed) & bit != 0
+}
+
 pub fn watch_configuration() {
     // SAFETY: called once, from _PG_init; the callback is a static function that touches atomics only.
     unsafe {
@@ -30,7 +55,11 @@ pub fn watch_configuration() {
 #[pg_guard]
 unsafe extern "C-unwind" fn configuration_invalidated(_arg: pg_sys::Datum, relation: pg_sys::Oid) {
     let watched = CONFIGURATION_RELATION.load(Ordering::Relaxed);
-    if watched == 0 || relation == pg_sys::InvalidOid || relation.to_u32() == watched {
+    if watched == 0
+        || relation == pg_sys::InvalidOid
+        || relation.to_u32() == watched
+        || configuration_may_rest_on(relation)
+    {
         CONFIGURATION_STALE.store(true, Ordering::Relaxed);
     }
 }
@@ -89,6 +118,16 @@ impl Key<'_> {
     }
 }
 
+impl std::fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Key::Int(n) => n.fmt(f),
+            Key::Uuid(b) => pgrx::Uuid::from_bytes(*b).fmt(f),
+            Key::Text(s) => s.fmt(f),
+        }
+    }
+}
+
 /// A table with a `state` column, and the unique index on its one-column key.
 #[derive(Debug, Clone, Copy)]
 pub struct StateTable {
@@ -110,10 +149,26 @@ impl StateTable {
     /// Reads the index directly, at a third of the cost of a prepared query. It checks neither privileges nor row
     /// security: the gate is deliberately a guard that answers callers who may not read the tables.
     pub fn look_up<R>(&self, key: Key<'_>, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.look_up_row(key, |slot| {
+            // SAFETY: the slot holds a tuple of the table, whose column's number was looked up; its bytes are read
+            // before the slot is dropped.
+            let bytes = unsafe {
+                pg_sys::slot_getsomeattrs_int(slot, self.state_column.into());
+                let column = self.state_column as usize - 1;
+                let null = *(*slot).tts_isnull.add(column);
+                <&[u8]>::from_datum(*(*slot).tts_values.add(column), null)
+            };
+            bytes.map(read)
+        })
+        .flatten()
+    }
+
+    /// Hands the first row under `key` to `read`.
+    fn look_up_row<R>(&self, key: Key<'_>, read: impl FnOnce(*mut pg_sys::TupleTableSlot) -> R) -> Option<R> {
         let (datum, equals) = key.datum()?;
         // SAFETY: opened relations, scan, slot and scan key live until they are closed below; an error in between
-        // aborts the (sub)transaction, whose resource owner releases them. The tuple's bytes are read before the
-        // slot is dropped. An active snapshot exists whenever SQL calls a function.
+        // aborts the (sub)transaction, whose resource owner releases them. An active snapshot exists whenever SQL
+        // calls a function.
         unsafe {
             let share = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
             let heap = pg_sys::table_open(self.table, share);
@@ -124,14 +179,7 @@ impl StateTable {
             pg_sys::ScanKeyInit(&mut wanted, 1, pg_sys::BTEqualStrategyNumber as u16, equals, datum);
             pg_sys::index_rescan(scan, &mut wanted, 1, std::ptr::null_mut(), 0);
             let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
-            let mut result = None;
-            if found {
-                pg_sys::slot_getsomeattrs_int(slot, self.state_column.into());
-                let column = self.state_column as usize - 1;
-                let null = *(*slot).tts_isnull.add(column);
-                let bytes = <&[u8]>::from_datum(*(*slot).tts_values.add(column), null);
-                result = bytes.map(read);
-            }
+            let result = found.then(|| read(slot));
             pg_sys::index_endscan(scan);
             pg_sys::ExecDropSingleTupleTableSlot(slot);
             pg_sys::index_close(index, share);
@@ -139,6 +187,31 @@ impl StateTable {
             result
         }
     }
+}
+
+/// `consent_data.pending`, and its index on `(contact_id, restricts)`.
+#[derive(Debug, Clone, Copy)]
+pub struct PendingTable {
+    table: pg_sys::Oid,
+    index: pg_sys::Oid,
+}
+
+impl PendingTable {
+    pub fn find() -> Option<PendingTable> {
+        Some(PendingTable { table: relation(c"pending")?, index: relation(c"pending_contact")? })
+    }
+
+    /// Whether the contact's state is to be folded anew, as the current snapshot sees it.
+    pub fn notes(&self, key: Key<'_>) -> bool {
+        let whole = StateTable { table: self.table, index: self.index, state_column: 0 };
+        whole.look_up_row(key, |_| ()).is_some()
+    }
+}
+
+/// Whether this is a worker of a parallel query or its leader: no subtransactions, no folding on the spot.
+pub fn in_parallel_mode() -> bool {
+    // SAFETY: reads backend state.
+    unsafe { pg_sys::IsInParallelMode() }
 }
 
 /// What a function keeps between the calls of one statement; `None` on the first call.
@@ -163,8 +236,21 @@ pub fn kept<'a, T: 'static>(fcinfo: pg_sys::FunctionCallInfo) -> Option<&'a mut 
 /// old snapshot would put old rules into a cache that outlives the transaction. The owner, because those who may
 /// only ask can't read the tables.
 pub fn as_owner_now<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
+    // SAFETY: if `read` raises, transaction or subtransaction abort pops the snapshot, as for any C function that
+    // pushes one.
+    unsafe {
+        pg_sys::InvalidateCatalogSnapshot();
+        pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(relation));
+        let result = as_owner(relation, read);
+        pg_sys::PopActiveSnapshot();
+        result
+    }
+}
+
+/// Runs `read` as the owner of `relation`, with the caller's snapshot.
+pub fn as_owner<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
     // SAFETY: plain setters and getters of backend state. If `read` raises, transaction or subtransaction abort
-    // restores the user and pops the snapshot, as for any C function that does the same.
+    // restores the user.
     unsafe {
         let heap = pg_sys::table_open(relation, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
         let owner = (*(*heap).rd_rel).relowner;
@@ -173,8 +259,6 @@ pub fn as_owner_now<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
         pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
         let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
         pg_sys::SetUserIdAndSecContext(owner, context | restricted as i32);
-        pg_sys::InvalidateCatalogSnapshot();
-        pg_sys::PushActiveSnapshot(pg_sys::GetCatalogSnapshot(relation));
         // The caller's temporary schema must not supply a type or an operator to what runs as somebody else.
         let level = pg_sys::NewGUCNestLevel();
         pg_sys::set_config_option(
@@ -189,7 +273,6 @@ pub fn as_owner_now<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
         );
         let result = read();
         pg_sys::AtEOXact_GUC(false, level);
-        pg_sys::PopActiveSnapshot();
         pg_sys::SetUserIdAndSecContext(user, context);
         result
     }
@@ -256,7 +339,12 @@ impl Row {
 /// Visits the rows of a query under the active snapshot.
 ///
 /// Not through `Spi`, which takes the transaction's snapshot as soon as the transaction has written.
-pub fn rows(sql: &str, mut visit: impl FnMut(&Row)) -> Result<(), Error> {
+pub fn rows(sql: &str, visit: impl FnMut(&Row)) -> Result<(), Error> {
+    rows_of(sql, None, visit)
+}
+
+/// The same with a text as `$1`.
+pub fn rows_of(sql: &str, argument: Option<&str>, mut visit: impl FnMut(&Row)) -> Result<(), Error> {
     let failed = |what: &str| Error::Configuration(what.to_owned());
     let sql = CString::new(sql).map_err(|_| failed("malformed query"))?;
     // SAFETY: connect, execute, read, finish in order; an error in between aborts the (sub)transaction, which
@@ -265,7 +353,18 @@ pub fn rows(sql: &str, mut visit: impl FnMut(&Row)) -> Result<(), Error> {
         if pg_sys::SPI_connect() != pg_sys::SPI_OK_CONNECT as i32 {
             return Err(failed("SPI_connect"));
         }
-        let status = pg_sys::SPI_execute(sql.as_ptr(), true, 0);
+        let status = match argument.and_then(|a| a.into_datum()) {
+            None => pg_sys::SPI_execute(sql.as_ptr(), true, 0),
+            Some(mut value) => pg_sys::SPI_execute_with_args(
+                sql.as_ptr(),
+                1,
+                &mut pg_sys::TEXTOID.clone(),
+                &mut value,
+                std::ptr::null(),
+                true,
+                0,
+            ),
+        };
         if status == pg_sys::SPI_OK_SELECT as i32
             && let Some(table) = pg_sys::SPI_tuptable.as_ref()
         {

@@ -309,6 +309,53 @@ fn _crm_fact(
     fact.map_or_else(|_| _dirty(), |f| State::of_fact(&f).encode())
 }
 
+/// The state that a row of a consents view leaves; a dirty one if it can't be read.
+///
+/// A refusal without a date stands as long as its row does: it began before everything, and nothing is later than it.
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn _crm_consent(
+    kind: Option<&str>,
+    at: Option<i64>,
+    recorded_at: Option<i64>,
+    sender_id: Option<i32>,
+    channels: Option<Array<'_, &str>>,
+    category_id: Option<i32>,
+    purposes: Option<Array<'_, &str>>,
+    method: Option<&str>,
+    evidence: Option<JsonB>,
+    double_opt_in: Option<bool>,
+    via: Option<&str>,
+) -> Vec<u8> {
+    let read = || -> Result<Fact> {
+        let common = common(kind, at.or(Some(i64::MIN)), sender_id, channels, category_id, None, None, None)?;
+        let known = recorded_at.map_or(common.at, config::instant);
+        Ok(Fact {
+            recorded_at: if at.is_none() { Instant::MAX } else { known },
+            grade: grade(evidence.as_ref()),
+            // What an opt-in does not name it does not cover.
+            purposes: parse_set(purposes, Purpose::Marketing.into())?,
+            method: method.map(str::parse).transpose().map_err(Error::from)?,
+            pending: double_opt_in.unwrap_or(false),
+            scope: if category_id.is_some() { Scope::Category } else { Scope::All },
+            via: via.map(str::parse).transpose().map_err(Error::from)?,
+            ..common
+        })
+    };
+    read().map_or_else(|_| _dirty(), |fact| State::of_fact(&fact).encode())
+}
+
+/// What a state knows of the person's activity: for bindings that only the night reads.
+#[pg_extern(sql = false)]
+fn _activity(state: &[u8]) -> Vec<u8> {
+    State::decode(state).map_or_else(|_| _dirty(), |s| s.activity().encode())
+}
+
+#[pg_extern(sql = false)]
+fn _has_profile(state: &[u8]) -> bool {
+    StateView::new(state).is_ok_and(|v| v.profile.is_some())
+}
+
 /// The state that a contact's master data leaves. A malformed country, region or zone counts as unknown, which
 /// denies: one bad row must not stop a fold of millions.
 #[pg_extern(sql = false)]

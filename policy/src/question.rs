@@ -173,6 +173,8 @@ pub struct Question {
     pub decisions: Vec<PolicyDecision>,
     /// Set while all marketing is denied: the kill switch, or a missing or wrong key.
     pub marketing_blocked: Option<Reason>,
+    /// Set while sales may have been voided unseen: a permission that rests on one is none.
+    pub relationships_blocked: bool,
     pub policy_version: String,
     pub similarity_version: u32,
 }
@@ -207,6 +209,7 @@ impl Question {
             law: Arc::new(law),
             decisions,
             marketing_blocked: None,
+            relationships_blocked: false,
             policy_version: crate::pack::POLICY_VERSION.to_owned(),
             similarity_version: 0,
         }

@@ -36,6 +36,9 @@ pub(super) fn evaluate<'q>(
         }
     }
     Ok(match best {
+        Some((_, r, _)) if case.question.relationships_blocked => {
+            Outcome::Misses(Miss::new(Reason::StaleSource, u8::MAX, Atom::Relation(r)))
+        }
         Some((until, r, switch)) => Outcome::Holds { until, support: Some(Atom::Relation(r)), switch },
         None => Outcome::Misses(nearest),
     })

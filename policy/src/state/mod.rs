@@ -243,6 +243,21 @@ impl State {
         self.atoms.insert(place, atom);
     }
 
+    /// What the person did, and nothing else of the state: clicks, logins, replies.
+    pub fn activity(&self) -> State {
+        let mut activity = State::default();
+        for atom in &self.atoms {
+            let at = match atom {
+                Atom::Action(a) => a.at,
+                Atom::Relation(r) if r.kind == EventKind::InboundContact => r.at,
+                _ => continue,
+            };
+            activity.horizon = activity.horizon.max(at);
+            activity.add(*atom);
+        }
+        activity
+    }
+
     /// What is stored where the full state exceeds [`MAX_STATE_BYTES`]: it denies, and the side table has the rest.
     /// The restrictions that concern everything stay, for whoever reads only this.
     pub fn capped(&self) -> State {

@@ -3,6 +3,8 @@
 \getenv folder PG_ABS_SRCDIR
 \set fresh :folder /fresh.sql
 \i :fresh
+-- A fixed day in the answers.
+UPDATE consent_data.binding SET seen_at = '2100-01-01Z';
 \set ECHO all
 INSERT INTO crm.customer VALUES (6, 'FR', 'guy@example.org', NULL), (7, 'GB', 'hal@example.org', NULL);
 INSERT INTO crm.sale VALUES (6, '2026-01-15 12:00Z', 'shoes', 'purchase', 'yes');
