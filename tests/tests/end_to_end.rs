@@ -10,6 +10,7 @@ mod crm;
 mod dolibarr;
 mod drop_extension;
 mod dump_and_restore;
+mod invariants;
 mod key_types;
 mod odoo;
 mod outbox;

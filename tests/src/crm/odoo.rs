@@ -460,7 +460,7 @@ impl Maker {
 pub fn load(odoo: &Odoo, client: &mut Client) -> Result<()> {
     client.batch_execute("INSERT INTO res_company (name) VALUES ('Shop Ltd')")?;
     for code in COUNTRIES {
-        client.execute("INSERT INTO res_country (name, code) VALUES (jsonb_build_object('en_US', $1), $1)", &[code])?;
+        client.execute("INSERT INTO res_country (name, code) VALUES (jsonb_build_object('en_US', $1::text), $1)", &[code])?;
     }
     for (n, (name, parent)) in CATEGORIES.iter().enumerate() {
         let parent = (n > 0).then_some(*parent as i32 + 1);
