@@ -96,6 +96,16 @@ pub fn compare(client: &mut Client, reading: &Reading, questions: &[Asked], at: 
             yes += usize::from(wanted);
             let got = answers.get(*key).copied();
             if got != Some((wanted, wanted)) {
+                if faults.len() < 20 {
+                    let explained = client
+                        .query_one(
+                            "SELECT to_jsonb(e)::text || ' ' || (SELECT consent.state_json(state)::text FROM consent_data.contact_state WHERE contact_id = $1)
+                               FROM consent.explain_send($1::text, $2, $3, $4, NULL, $5) e",
+                            &[key, &kind, &asked.category, &channel, &at],
+                        )
+                        .map_or_else(|e| e.to_string(), |r| r.get(0));
+                    println!("{key}: {explained}\nread as {:?}", pg_consent_policy::explain::state_json(state));
+                }
                 faults.push(format!("{kind} {:?} {channel}: {key} is {wanted}, @@ and can_send say {got:?}", asked.category));
             }
         }
