@@ -46,7 +46,7 @@ struct Partner {
     commercial: Option<i32>,
     r#type: Option<&'static str>,
     country: Option<i32>,
-    street: Option<&'static str>,
+    street: Option<String>,
     email: Option<String>,
     normalized: Option<String>,
     mobile: Option<String>,
@@ -258,7 +258,8 @@ impl Maker {
             commercial: Some(self.odoo.partners.len() as i32 + 1),
             r#type: self.chance(90).then_some("contact"),
             country: self.country(),
-            street: self.chance(60).then_some("1 High Street"),
+            // Nobody's household: who refuses everything would suppress it for all who live there.
+            street: self.chance(60).then(|| format!("{} High Street", self.odoo.partners.len() + 1)),
             email,
             normalized,
             mobile,

@@ -166,7 +166,7 @@ pub fn domain(address: &str) -> Option<String> {
 
 pub fn is_role(address: &str) -> bool {
     let address = address.rsplit('<').next().unwrap_or_default();
-    let local = address.split('@').next().unwrap_or_default().to_lowercase();
+    let local = address.split('@').next().unwrap_or_default().trim().to_lowercase();
     address.contains('@') && ["info", "sales", "contact", "office"].contains(&local.as_str())
 }
 
