@@ -104,9 +104,15 @@ pub fn compare(client: &mut Client, reading: &Reading, questions: &[Asked], at: 
                             &[key, &kind, &asked.category, &channel, &at],
                         )
                         .map_or_else(|e| e.to_string(), |r| r.get(0));
-                    println!("{key}: {explained}\nread as {:?}", pg_consent_policy::explain::state_json(state));
+                    println!(
+                        "{key}: {explained}\nread as {:?}",
+                        pg_consent_policy::explain::state_json(state)
+                    );
                 }
-                faults.push(format!("{kind} {:?} {channel}: {key} is {wanted}, @@ and can_send say {got:?}", asked.category));
+                faults.push(format!(
+                    "{kind} {:?} {channel}: {key} is {wanted}, @@ and can_send say {got:?}",
+                    asked.category
+                ));
             }
         }
         println!("{kind} {:?} {channel}: {yes} of {} yes", asked.category, states.len());

@@ -18,13 +18,19 @@ fn the_bound_dolibarr_answers_as_a_person_who_reads_it_would() {
     let all = Dolibarr::random(contacts, 20_260_102, crm::now(&mut client));
     dolibarr::load(&all, &mut client).unwrap();
     let report =
-        crm::bind(&cluster, "postgres", "dolibarr", &[("sender", "Shop Ltd"), ("timezone", TIMEZONE)]).unwrap();
+        crm::bind(&cluster, "postgres", "dolibarr", &[("sender", "Shop Ltd"), ("timezone", TIMEZONE)])
+            .unwrap();
     println!("{report}");
     client.batch_execute(dolibarr::STATED).unwrap();
     crm::refold_all(&mut client);
     let at: DateTime<Utc> = shop::now(&mut client);
     let reading = all.read(Instant::from_utc(at));
-    crm::compare(&mut client, &reading, &crm::questions(["Vêtements / Chaussures / Bottes", "Livres / Jeux"]), at);
+    crm::compare(
+        &mut client,
+        &reading,
+        &crm::questions(["Vêtements / Chaussures / Bottes", "Livres / Jeux"]),
+        at,
+    );
 }
 
 #[test]
@@ -35,7 +41,9 @@ fn no_time_zone_is_guessed() {
     let cluster = Cluster::start(Options::default()).unwrap();
     crm::set_up(&cluster, "postgres", "dolibarr");
     for zone in ["", "Paris", "Europe/Pariss"] {
-        let error = crm::bind(&cluster, "postgres", "dolibarr", &[("sender", "Shop Ltd"), ("timezone", zone)]).unwrap_err();
+        let error =
+            crm::bind(&cluster, "postgres", "dolibarr", &[("sender", "Shop Ltd"), ("timezone", zone)])
+                .unwrap_err();
         assert!(error.contains("time zone"), "{zone}: {error}");
     }
 }

@@ -97,7 +97,8 @@ impl Db {
     }
 
     fn person(&mut self, email: &str, country: &str) -> String {
-        let key = self.client.query_one("SELECT t.person($1, nullif($2, ''))", &[&email, &country]).unwrap().get(0);
+        let key =
+            self.client.query_one("SELECT t.person($1, nullif($2, ''))", &[&email, &country]).unwrap().get(0);
         self.run("SELECT");
         key
     }
@@ -223,7 +224,10 @@ fn an_opt_out_of_a_category_covers_what_lies_below_it() {
         db.run(&format!("SELECT consent.opt_out('{key}'::text, category => 'Clothes')"));
         assert!(!db.newsletter(&key) && db.ask(&key, "newsletter", Some("Books")), "{}", db.name);
         // Moved elsewhere, it is still below the one it was below.
-        db.run(&format!("SELECT t.move_shoes_to_books(); SELECT consent_{}.sync_categories()", if db.is(&ODOO) { "odoo" } else { "dolibarr" }));
+        db.run(&format!(
+            "SELECT t.move_shoes_to_books(); SELECT consent_{}.sync_categories()",
+            if db.is(&ODOO) { "odoo" } else { "dolibarr" }
+        ));
         assert!(!db.ask(&key, "newsletter", Some("Books / Shoes")), "{}", db.name);
     });
 }
@@ -296,8 +300,17 @@ fn a_grant_and_a_refusal_of_one_instant_deny() {
             db.run(&format!(
                 "SELECT consent.record_event('{key}'::text, '{kind}', '2026-01-01Z', detail => '{detail}', evidence => '{{\"form\": 1}}', recorded_at => '2026-01-01Z')"
             ));
-            assert_eq!(db.newsletter(&key), kind == "opt_in" && db.client.query_one(
-                "SELECT count(*) = 1 FROM consent_data.event", &[]).unwrap().get::<_, bool>(0), "{}", db.name);
+            assert_eq!(
+                db.newsletter(&key),
+                kind == "opt_in"
+                    && db
+                        .client
+                        .query_one("SELECT count(*) = 1 FROM consent_data.event", &[])
+                        .unwrap()
+                        .get::<_, bool>(0),
+                "{}",
+                db.name
+            );
         }
         db.stays(&key, false, "a tie");
     });
@@ -307,7 +320,9 @@ fn a_grant_and_a_refusal_of_one_instant_deny() {
 fn a_single_opt_in_does_not_pass_where_a_double_one_is_pending() {
     each("double", |db| {
         let key = db.person("ann@example.org", "GB");
-        db.run(&format!("SELECT consent.opt_in('{key}'::text, double_opt_in => true, evidence => '{{\"form\": 1}}')"));
+        db.run(&format!(
+            "SELECT consent.opt_in('{key}'::text, double_opt_in => true, evidence => '{{\"form\": 1}}')"
+        ));
         db.run("SELECT t.enlist('ann@example.org')");
         db.stays(&key, false, "not confirmed");
         db.run(&format!("SELECT consent.confirm_opt_in('{key}'::text, evidence => '{{\"link\": 1}}')"));
@@ -325,7 +340,10 @@ fn neither_an_open_nor_an_edit_nor_a_machine_moves_the_retention_clock() {
         crm::refold_all(&mut db.client);
         let in_a_week = |db: &mut Db| -> bool {
             db.client
-                .query_one("SELECT consent.can_send($1::text, 'newsletter', $2, at => now() + interval '7 days')", &[&key, &SHOES])
+                .query_one(
+                    "SELECT consent.can_send($1::text, 'newsletter', $2, at => now() + interval '7 days')",
+                    &[&key, &SHOES],
+                )
                 .unwrap()
                 .get(0)
         };
@@ -345,7 +363,11 @@ fn an_old_invoice_keeps_the_data_and_no_permission() {
         db.run(&format!("SELECT t.buy('{key}', 'Shoes', '10 years')"));
         db.stays(&key, false, "ten years ago");
         assert!(db.ask(&key, "legal_notice", None), "{}", db.name);
-        let held: i64 = db.client.query_one("SELECT count(*) FROM consent_data.crm_event_of($1)", &[&key]).unwrap().get(0);
+        let held: i64 = db
+            .client
+            .query_one("SELECT count(*) FROM consent_data.crm_event_of($1)", &[&key])
+            .unwrap()
+            .get(0);
         assert_eq!(held, 1, "{}", db.name);
     });
 }
@@ -374,7 +396,10 @@ fn an_unknown_country_is_not_taken_for_a_lenient_one() {
         for channel in ["email", "sms", "phone_live", "phone_auto", "post"] {
             let answer: bool = db
                 .client
-                .query_one("SELECT consent.can_send($1::text, 'marketing', $2, channel => $3)", &[&nowhere, &SHOES, &channel])
+                .query_one(
+                    "SELECT consent.can_send($1::text, 'marketing', $2, channel => $3)",
+                    &[&nowhere, &SHOES, &channel],
+                )
                 .unwrap()
                 .get(0);
             assert!(!answer, "{} {channel}", db.name);

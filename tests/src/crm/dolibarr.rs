@@ -15,7 +15,8 @@ use rand::{RngExt, SeedableRng};
 
 const COUNTRIES: &[&str] = &["FR", "GB", "DE", "BE", "US", "CA", "AU", "CH"];
 /// Name and parent by position; a root is its own parent.
-const CATEGORIES: &[(&str, usize)] = &[("Vêtements", 0), ("Chaussures", 0), ("Bottes", 1), ("Livres", 3), ("Jeux", 3)];
+const CATEGORIES: &[(&str, usize)] =
+    &[("Vêtements", 0), ("Chaussures", 0), ("Bottes", 1), ("Livres", 3), ("Jeux", 3)];
 const PRODUCTS: usize = 30;
 pub const TIMEZONE: &str = "Europe/Paris";
 const OFFERED_SINCE: &str = "2021-01-01";
@@ -154,8 +155,16 @@ impl Maker {
         let id = self.all.third_parties.len() as i32 + 1;
         let kind = *[None, Some(0), Some(8), Some(8), Some(3)].choose(&mut self.random).unwrap_or(&None);
         let form = ["SARL", "SAS", "Ltd", "Dupont"].choose(&mut self.random).unwrap_or(&"SARL");
-        let host = if kind == Some(8) || self.chance(10) { "gmail.com".to_owned() } else { format!("maison{id}.example.com") };
-        let mailbox = if host == "gmail.com" { format!("maison{id}") } else { (*["info", "contact", "marie"].choose(&mut self.random).unwrap_or(&"info")).into() };
+        let host = if kind == Some(8) || self.chance(10) {
+            "gmail.com".to_owned()
+        } else {
+            format!("maison{id}.example.com")
+        };
+        let mailbox = if host == "gmail.com" {
+            format!("maison{id}")
+        } else {
+            (*["info", "contact", "marie"].choose(&mut self.random).unwrap_or(&"info")).into()
+        };
         let phone = self.chance(40).then(|| format!("+44 20 7946 {:04}", id % 10_000));
         let third_party = ThirdParty {
             name: format!("Maison {id} {form}"),
@@ -169,7 +178,10 @@ impl Maker {
         for n in 0..self.random.random_range(0..3) {
             let address = match self.random.random_range(0..10) {
                 0..5 => format!("employe{n}.{id}@{host}"),
-                5 if id > 1 => self.all.third_parties[self.random.random_range(0..id as usize)].email.clone().unwrap_or_default(),
+                5 if id > 1 => self.all.third_parties[self.random.random_range(0..id as usize)]
+                    .email
+                    .clone()
+                    .unwrap_or_default(),
                 _ => format!("employe{n}.{id}@free.fr"),
             };
             let person = Person {
@@ -184,7 +196,8 @@ impl Maker {
         for _ in 0..self.random.random_range(0..3) {
             self.invoice(id);
         }
-        let written = |email: Option<&Option<String>>| email.and_then(Clone::clone).filter(|e| e.contains('@'));
+        let written =
+            |email: Option<&Option<String>>| email.and_then(Clone::clone).filter(|e| e.contains('@'));
         let last = written(self.all.people.last().map(|p| &p.email));
         let Some(email) = last.or(written(self.all.third_parties.last().map(|t| &t.email))) else { return };
         if self.chance(6) {
@@ -232,11 +245,15 @@ impl Maker {
 /// Into a Dolibarr schema that has no rows yet.
 pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
     for (n, code) in COUNTRIES.iter().enumerate() {
-        client.execute("INSERT INTO llx_c_country (rowid, code) VALUES ($1, $2)", &[&(n as i32 + 1), code])?;
+        client
+            .execute("INSERT INTO llx_c_country (rowid, code) VALUES ($1, $2)", &[&(n as i32 + 1), code])?;
     }
     for (n, (label, parent)) in CATEGORIES.iter().enumerate() {
         let parent = if n == *parent { 0 } else { *parent as i32 + 1 };
-        client.execute("INSERT INTO llx_categorie (label, fk_parent, type) VALUES ($1, $2, 0)", &[label, &parent])?;
+        client.execute(
+            "INSERT INTO llx_categorie (label, fk_parent, type) VALUES ($1, $2, 0)",
+            &[label, &parent],
+        )?;
     }
     client.batch_execute(
         "INSERT INTO llx_categorie (label, type) VALUES ('Clients', 2); INSERT INTO llx_mailing (statut) VALUES (3)",
@@ -244,7 +261,10 @@ pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
     for product in 1..=PRODUCTS as i32 {
         client.execute("INSERT INTO llx_product (ref) VALUES ($1)", &[&product.to_string()])?;
         for category in categories_of(product) {
-            client.execute("INSERT INTO llx_categorie_product VALUES ($1, $2)", &[&(category as i32 + 1), &product])?;
+            client.execute(
+                "INSERT INTO llx_categorie_product VALUES ($1, $2)",
+                &[&(category as i32 + 1), &product],
+            )?;
         }
     }
     macro_rules! rows {
@@ -253,21 +273,79 @@ pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
             copy(client, $table, $columns, $rows.iter().zip(&numbers).map(|($row, $n)| vec![$($value.text()),+]))?;
         }};
     }
-    rows!("llx_societe", "rowid, nom, status, fk_pays, fk_typent, email, phone", all.third_parties,
-        |n, t| n, t.name, i32::from(t.open), t.country, t.kind, t.email, t.phone);
-    rows!("llx_socpeople", "rowid, fk_soc, fk_pays, email, no_email, statut", all.people,
-        |n, p| n, p.third_party, p.country, p.email, i32::from(p.no_email), i32::from(p.active));
-    rows!("llx_facture", "rowid, ref, fk_soc, type, datef, datec, fk_statut, fk_facture_source", all.invoices,
-        |n, f| n, n, f.third_party, f.kind, f.day, f.created, f.status, f.source);
-    let lines: Vec<(i32, &Line)> = all.invoices.iter().zip(1..).flat_map(|(f, id)| f.lines.iter().map(move |l| (id, l))).collect();
-    copy(client, "llx_facturedet", "fk_facture, fk_product, qty, total_ttc, special_code",
-        lines.iter().map(|(invoice, l)| vec![invoice.text(), l.product.text(), l.quantity.text(), l.total.text(), l.special.text()]))?;
-    rows!("llx_mailing_unsubscribe", "rowid, email, unsubscribegroup, date_creat, tms", all.unsubscriptions,
-        |n, u| n, u.email, u.group, u.at, u.at);
-    rows!("llx_mailing_cibles", "rowid, fk_mailing, fk_contact, email, statut, date_envoi", all.recipients,
-        |n, r| n, 1, 0, r.email, r.status, r.sent);
-    for table in ["llx_societe", "llx_socpeople", "llx_facture", "llx_mailing_unsubscribe", "llx_mailing_cibles"] {
-        client.batch_execute(&format!("SELECT setval(pg_get_serial_sequence('{table}', 'rowid'), (SELECT max(rowid) FROM {table}))"))?;
+    rows!(
+        "llx_societe",
+        "rowid, nom, status, fk_pays, fk_typent, email, phone",
+        all.third_parties,
+        |n, t| n,
+        t.name,
+        i32::from(t.open),
+        t.country,
+        t.kind,
+        t.email,
+        t.phone
+    );
+    rows!(
+        "llx_socpeople",
+        "rowid, fk_soc, fk_pays, email, no_email, statut",
+        all.people,
+        |n, p| n,
+        p.third_party,
+        p.country,
+        p.email,
+        i32::from(p.no_email),
+        i32::from(p.active)
+    );
+    rows!(
+        "llx_facture",
+        "rowid, ref, fk_soc, type, datef, datec, fk_statut, fk_facture_source",
+        all.invoices,
+        |n, f| n,
+        n,
+        f.third_party,
+        f.kind,
+        f.day,
+        f.created,
+        f.status,
+        f.source
+    );
+    let lines: Vec<(i32, &Line)> =
+        all.invoices.iter().zip(1..).flat_map(|(f, id)| f.lines.iter().map(move |l| (id, l))).collect();
+    copy(
+        client,
+        "llx_facturedet",
+        "fk_facture, fk_product, qty, total_ttc, special_code",
+        lines.iter().map(|(invoice, l)| {
+            vec![invoice.text(), l.product.text(), l.quantity.text(), l.total.text(), l.special.text()]
+        }),
+    )?;
+    rows!(
+        "llx_mailing_unsubscribe",
+        "rowid, email, unsubscribegroup, date_creat, tms",
+        all.unsubscriptions,
+        |n, u| n,
+        u.email,
+        u.group,
+        u.at,
+        u.at
+    );
+    rows!(
+        "llx_mailing_cibles",
+        "rowid, fk_mailing, fk_contact, email, statut, date_envoi",
+        all.recipients,
+        |n, r| n,
+        1,
+        0,
+        r.email,
+        r.status,
+        r.sent
+    );
+    for table in
+        ["llx_societe", "llx_socpeople", "llx_facture", "llx_mailing_unsubscribe", "llx_mailing_cibles"]
+    {
+        client.batch_execute(&format!(
+            "SELECT setval(pg_get_serial_sequence('{table}', 'rowid'), (SELECT max(rowid) FROM {table}))"
+        ))?;
     }
     // The schema at hand leaves out the indexes that every Dolibarr has.
     client.batch_execute(
@@ -280,8 +358,7 @@ pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
 }
 
 /// What the DBA states after the binding, beside it.
-pub const STATED: &str =
-    "INSERT INTO consent_dolibarr.refusal_offered VALUES (1, timestamp '2021-01-01' AT TIME ZONE 'Europe/Paris', NULL, 'order form 3')";
+pub const STATED: &str = "INSERT INTO consent_dolibarr.refusal_offered VALUES (1, timestamp '2021-01-01' AT TIME ZONE 'Europe/Paris', NULL, 'order form 3')";
 
 impl Dolibarr {
     /// What a person reads in these rows.
@@ -329,14 +406,23 @@ impl Dolibarr {
             reading.contacts.push(Contact {
                 key: format!("socpeople:{id}"),
                 country: home.filter(|_| p.active),
-                subscriber: if private { Some(Subscriber::Individual) } else { at_work.then_some(Subscriber::Corporate) },
-                address_kind: if role { Some(AddressKind::Role) } else { (at_work && !private).then_some(AddressKind::NamedWork) },
+                subscriber: if private {
+                    Some(Subscriber::Individual)
+                } else {
+                    at_work.then_some(Subscriber::Corporate)
+                },
+                address_kind: if role {
+                    Some(AddressKind::Role)
+                } else {
+                    (at_work && !private).then_some(AddressKind::NamedWork)
+                },
                 email,
                 facts: if p.no_email { vec![standing(Channel::Email.into())] } else { Vec::new() },
                 ..Contact::default()
             });
         }
-        let offered_since = OFFERED_SINCE.parse().map_or(Instant::MAX, |d: NaiveDate| local(d.and_time(NaiveTime::MIN)));
+        let offered_since =
+            OFFERED_SINCE.parse().map_or(Instant::MAX, |d: NaiveDate| local(d.and_time(NaiveTime::MIN)));
         for (f, id) in self.invoices.iter().zip(1..) {
             // Drafts and abandoned ones, deposits and credit notes sell nothing.
             if ![0, 1].contains(&f.kind) || ![1, 2].contains(&f.status) {
@@ -352,12 +438,15 @@ impl Dolibarr {
                 if credited.iter().any(|c| c.product.is_none() || c.product == l.product) {
                     continue;
                 }
-                let mut categories: Vec<u32> = l.product.map_or(Vec::new(), |p| categories_of(p).iter().map(|c| *c as u32 + 1).collect());
+                let mut categories: Vec<u32> = l
+                    .product
+                    .map_or(Vec::new(), |p| categories_of(p).iter().map(|c| *c as u32 + 1).collect());
                 if categories.is_empty() {
                     categories.push(0);
                 }
                 let offered = if at >= offered_since { Tri::Yes } else { Tri::Unknown };
-                let bought = |category| Fact { category, opt_out_offered: offered, ..fact(EventKind::Purchase, at) };
+                let bought =
+                    |category| Fact { category, opt_out_offered: offered, ..fact(EventKind::Purchase, at) };
                 reading.contacts[f.third_party as usize - 1].facts.extend(categories.into_iter().map(bought));
             }
         }

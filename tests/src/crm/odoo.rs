@@ -13,8 +13,10 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 
-const COUNTRIES: &[&str] =
-    &["GB", "FR", "DE", "US", "CA", "AU", "ES", "PL", "BR", "JP", "IE", "NL", "BE", "IT", "CH", "NZ", "IN", "SG", "AT", "ZW"];
+const COUNTRIES: &[&str] = &[
+    "GB", "FR", "DE", "US", "CA", "AU", "ES", "PL", "BR", "JP", "IE", "NL", "BE", "IT", "CH", "NZ", "IN",
+    "SG", "AT", "ZW",
+];
 /// Name and parent by position, the root first.
 const CATEGORIES: &[(&str, usize)] = &[
     ("All", 0),
@@ -296,33 +298,63 @@ impl Maker {
 
     fn company(&mut self) {
         let id = self.odoo.partners.len() as i32 + 1;
-        let form = ["Ltd", "GmbH", "S.A.R.L.", "Inc.", "& Sons", "Catering"].choose(&mut self.random).unwrap_or(&"Ltd");
+        let form = ["Ltd", "GmbH", "S.A.R.L.", "Inc.", "& Sons", "Catering"]
+            .choose(&mut self.random)
+            .unwrap_or(&"Ltd");
         let host = if self.chance(15) { "gmail.com".into() } else { format!("firm{id}.example.com") };
-        let local = if host == "gmail.com" { format!("firm{id}") } else { (*["info", "sales", "jane.doe"].choose(&mut self.random).unwrap_or(&"info")).into() };
+        let local = if host == "gmail.com" {
+            format!("firm{id}")
+        } else {
+            (*["info", "sales", "jane.doe"].choose(&mut self.random).unwrap_or(&"info")).into()
+        };
         let (email, normalized) = self.spelled(&format!("{local}@{host}"));
         let person = self.person();
-        let company = Partner { name: format!("Firm {id} {form}"), is_company: Some(true), email, normalized, ..person };
+        let company = Partner {
+            name: format!("Firm {id} {form}"),
+            is_company: Some(true),
+            email,
+            normalized,
+            ..person
+        };
         self.odoo.partners.push(company);
         for n in 0..self.random.random_range(0..5) {
             let person = self.person();
             let at_work = self.chance(60);
             let role = self.chance(10);
             let local = if role { "office".into() } else { format!("employee{n}.{id}") };
-            let (email, normalized) =
-                if at_work { self.spelled(&format!("{local}@{host}")) } else { (person.email.clone(), person.normalized.clone()) };
+            let (email, normalized) = if at_work {
+                self.spelled(&format!("{local}@{host}"))
+            } else {
+                (person.email.clone(), person.normalized.clone())
+            };
             let country = if self.chance(50) { None } else { person.country };
-            self.odoo.partners.push(Partner { parent: Some(id), commercial: Some(id), country, email, normalized, ..person });
+            self.odoo.partners.push(Partner {
+                parent: Some(id),
+                commercial: Some(id),
+                country,
+                email,
+                normalized,
+                ..person
+            });
         }
         for kind in ["invoice", "delivery"] {
             if self.chance(30) {
                 let person = self.person();
-                self.odoo.partners.push(Partner { parent: Some(id), commercial: Some(id), r#type: Some(kind), ..person });
+                self.odoo.partners.push(Partner {
+                    parent: Some(id),
+                    commercial: Some(id),
+                    r#type: Some(kind),
+                    ..person
+                });
             }
         }
     }
 
     fn member(&mut self) {
-        let shared = self.chance(50).then(|| self.odoo.partners.choose(&mut self.random).and_then(|p| p.normalized.clone())).flatten();
+        let shared = self
+            .chance(50)
+            .then(|| self.odoo.partners.choose(&mut self.random).and_then(|p| p.normalized.clone()))
+            .flatten();
         let (email, normalized) = match shared {
             Some(address) => self.spelled(&address),
             None => self.email(),
@@ -338,7 +370,8 @@ impl Maker {
                     _ => None,
                 };
                 let created = self.instant();
-                let opt_out_at = if opt_out == Some(true) && self.chance(90) { Some(self.after(created)) } else { None };
+                let opt_out_at =
+                    if opt_out == Some(true) && self.chance(90) { Some(self.after(created)) } else { None };
                 self.odoo.subscriptions.push(Subscription { member: id, list, opt_out, opt_out_at, created });
             }
         }
@@ -348,7 +381,9 @@ impl Maker {
         for partner in 1..=self.odoo.partners.len() as i32 {
             let at_most = if self.chance(55) { 3 } else { 1 };
             for _ in 0..self.random.random_range(0..=at_most) {
-                let state = *["sale", "sale", "sale", "sale", "done", "sent", "draft", "cancel"].choose(&mut self.random).unwrap_or(&"sale");
+                let state = *["sale", "sale", "sale", "sale", "done", "sent", "draft", "cancel"]
+                    .choose(&mut self.random)
+                    .unwrap_or(&"sale");
                 let website = match self.random.random_range(0..10) {
                     0..6 => Some(1),
                     6 => Some(2),
@@ -364,7 +399,13 @@ impl Maker {
 
     fn line(&mut self) -> Line {
         let product = Some(self.random.random_range(1..=PRODUCTS));
-        let sold = Line { product, display: None, quantity: 1.0, price: 20.0, downpayment: self.chance(50).then_some(false) };
+        let sold = Line {
+            product,
+            display: None,
+            quantity: 1.0,
+            price: 20.0,
+            downpayment: self.chance(50).then_some(false),
+        };
         match self.random.random_range(0..30) {
             0 => Line { product: None, display: Some("line_note"), quantity: 0.0, price: 0.0, ..sold },
             1 => Line { downpayment: Some(true), ..sold },
@@ -395,7 +436,9 @@ impl Maker {
                 phones.extend(sanitized);
             }
             if let Some(email) = normalized.filter(|_| self.random.random_range(0..100) < 2) {
-                let action = ["subscription", "unsubscription", "blacklist_add", "blacklist_rm"].choose(&mut self.random).unwrap_or(&"unsubscription");
+                let action = ["subscription", "unsubscription", "blacklist_add", "blacklist_rm"]
+                    .choose(&mut self.random)
+                    .unwrap_or(&"unsubscription");
                 let at = self.instant();
                 let email = if self.chance(30) { email.to_uppercase() } else { email };
                 self.odoo.unsubscriptions.push(Unsubscription { at, email, action });
@@ -440,7 +483,15 @@ impl Maker {
             let id = self.random.random_range(1..=ids) as i32;
             let sent = self.instant();
             let seconds = |s: i64| Some(sent + Duration::seconds(s));
-            let trace = Trace { model, id, sent: Some(sent), opened: None, replied: None, clicked: None, status: "sent" };
+            let trace = Trace {
+                model,
+                id,
+                sent: Some(sent),
+                opened: None,
+                replied: None,
+                clicked: None,
+                status: "sent",
+            };
             let trace = match self.random.random_range(0..6) {
                 0 => Trace { clicked: seconds(3), opened: seconds(2), status: "open", ..trace },
                 1 => Trace { clicked: seconds(7200), opened: seconds(7000), status: "open", ..trace },
@@ -461,7 +512,10 @@ impl Maker {
 pub fn load(odoo: &Odoo, client: &mut Client) -> Result<()> {
     client.batch_execute("INSERT INTO res_company (name) VALUES ('Shop Ltd')")?;
     for code in COUNTRIES {
-        client.execute("INSERT INTO res_country (name, code) VALUES (jsonb_build_object('en_US', $1::text), $1)", &[code])?;
+        client.execute(
+            "INSERT INTO res_country (name, code) VALUES (jsonb_build_object('en_US', $1::text), $1)",
+            &[code],
+        )?;
     }
     for (n, (name, parent)) in CATEGORIES.iter().enumerate() {
         let parent = (n > 0).then_some(*parent as i32 + 1);
@@ -481,29 +535,149 @@ pub fn load(odoo: &Odoo, client: &mut Client) -> Result<()> {
             copy(client, $table, $columns, $rows.iter().zip(&numbers).map(|($row, $n)| vec![$($value.text()),+]))?;
         }};
     }
-    rows!("res_partner", "id, name, active, is_company, parent_id, commercial_partner_id, type, country_id, street, email, email_normalized, mobile, phone_sanitized, create_date, write_date",
-        odoo.partners, |n, p| n, p.name, p.active, p.is_company, p.parent, p.commercial, p.r#type, p.country, p.street, p.email, p.normalized, p.mobile, p.sanitized, p.created, p.written);
-    rows!("mailing_contact", "id, email, email_normalized, country_id, create_date", odoo.members,
-        |n, m| n, m.email, m.normalized, m.country, m.created);
-    rows!("sale_order", "id, name, company_id, partner_id, partner_invoice_id, partner_shipping_id, website_id, state, date_order, amount_total",
-        odoo.orders, |n, o| n, n, 1, o.partner, o.partner, o.partner, o.website, o.state, o.at, o.total);
-    let lines: Vec<(i32, &Line)> = odoo.orders.iter().zip(1..).flat_map(|(o, id)| o.lines.iter().map(move |l| (id, l))).collect();
-    copy(client, "sale_order_line", "order_id, product_id, display_type, name, product_uom_qty, price_total, is_downpayment",
-        lines.iter().map(|(order, l)| vec![order.text(), l.product.text(), l.display.text(), "line".text(), l.quantity.text(), l.price.text(), l.downpayment.text()]))?;
-    rows!("mail_blacklist", "id, email, active, create_date, write_date", odoo.blacklist,
-        |n, b| n, b.address, b.active, b.created, b.written);
-    rows!("phone_blacklist", "id, number, active, create_date, write_date", odoo.phones,
-        |n, b| n, b.address, b.active, b.created, b.written);
-    rows!("mailing_subscription", "id, contact_id, list_id, opt_out, opt_out_datetime, create_date", odoo.subscriptions,
-        |n, s| n, s.member, s.list, s.opt_out, s.opt_out_at, s.created);
-    rows!("mailing_trace", "id, trace_type, model, res_id, mass_mailing_id, sent_datetime, open_datetime, reply_datetime, links_click_datetime, trace_status",
-        odoo.traces, |n, t| n, "mail", t.model, t.id, 1, t.sent, t.opened, t.replied, t.clicked, t.status);
-    rows!("mail_unsubscription", "id, date, email, action, mass_mailing_id", odoo.unsubscriptions,
-        |n, u| n, u.at, u.email, u.action, 1);
-    rows!("privacy_consent", "id, partner_id, activity_id, accepted, last_metadata, state, create_date, write_date",
-        odoo.answers, |n, a| n, a.partner, a.activity, a.accepted, a.metadata, a.state, a.created, a.written);
-    for table in ["res_partner", "mailing_contact", "sale_order", "mail_blacklist", "phone_blacklist", "mailing_subscription",
-                  "mailing_trace", "mail_unsubscription", "privacy_consent"] {
+    rows!(
+        "res_partner",
+        "id, name, active, is_company, parent_id, commercial_partner_id, type, country_id, street, email, email_normalized, mobile, phone_sanitized, create_date, write_date",
+        odoo.partners,
+        |n, p| n,
+        p.name,
+        p.active,
+        p.is_company,
+        p.parent,
+        p.commercial,
+        p.r#type,
+        p.country,
+        p.street,
+        p.email,
+        p.normalized,
+        p.mobile,
+        p.sanitized,
+        p.created,
+        p.written
+    );
+    rows!(
+        "mailing_contact",
+        "id, email, email_normalized, country_id, create_date",
+        odoo.members,
+        |n, m| n,
+        m.email,
+        m.normalized,
+        m.country,
+        m.created
+    );
+    rows!(
+        "sale_order",
+        "id, name, company_id, partner_id, partner_invoice_id, partner_shipping_id, website_id, state, date_order, amount_total",
+        odoo.orders,
+        |n, o| n,
+        n,
+        1,
+        o.partner,
+        o.partner,
+        o.partner,
+        o.website,
+        o.state,
+        o.at,
+        o.total
+    );
+    let lines: Vec<(i32, &Line)> =
+        odoo.orders.iter().zip(1..).flat_map(|(o, id)| o.lines.iter().map(move |l| (id, l))).collect();
+    copy(
+        client,
+        "sale_order_line",
+        "order_id, product_id, display_type, name, product_uom_qty, price_total, is_downpayment",
+        lines.iter().map(|(order, l)| {
+            vec![
+                order.text(),
+                l.product.text(),
+                l.display.text(),
+                "line".text(),
+                l.quantity.text(),
+                l.price.text(),
+                l.downpayment.text(),
+            ]
+        }),
+    )?;
+    rows!(
+        "mail_blacklist",
+        "id, email, active, create_date, write_date",
+        odoo.blacklist,
+        |n, b| n,
+        b.address,
+        b.active,
+        b.created,
+        b.written
+    );
+    rows!(
+        "phone_blacklist",
+        "id, number, active, create_date, write_date",
+        odoo.phones,
+        |n, b| n,
+        b.address,
+        b.active,
+        b.created,
+        b.written
+    );
+    rows!(
+        "mailing_subscription",
+        "id, contact_id, list_id, opt_out, opt_out_datetime, create_date",
+        odoo.subscriptions,
+        |n, s| n,
+        s.member,
+        s.list,
+        s.opt_out,
+        s.opt_out_at,
+        s.created
+    );
+    rows!(
+        "mailing_trace",
+        "id, trace_type, model, res_id, mass_mailing_id, sent_datetime, open_datetime, reply_datetime, links_click_datetime, trace_status",
+        odoo.traces,
+        |n, t| n,
+        "mail",
+        t.model,
+        t.id,
+        1,
+        t.sent,
+        t.opened,
+        t.replied,
+        t.clicked,
+        t.status
+    );
+    rows!(
+        "mail_unsubscription",
+        "id, date, email, action, mass_mailing_id",
+        odoo.unsubscriptions,
+        |n, u| n,
+        u.at,
+        u.email,
+        u.action,
+        1
+    );
+    rows!(
+        "privacy_consent",
+        "id, partner_id, activity_id, accepted, last_metadata, state, create_date, write_date",
+        odoo.answers,
+        |n, a| n,
+        a.partner,
+        a.activity,
+        a.accepted,
+        a.metadata,
+        a.state,
+        a.created,
+        a.written
+    );
+    for table in [
+        "res_partner",
+        "mailing_contact",
+        "sale_order",
+        "mail_blacklist",
+        "phone_blacklist",
+        "mailing_subscription",
+        "mailing_trace",
+        "mail_unsubscription",
+        "privacy_consent",
+    ] {
         client.batch_execute(&format!("SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table})); ANALYZE {table}"))?;
     }
     client.batch_execute("ANALYZE")?;
@@ -558,8 +732,13 @@ impl Odoo {
         Contact {
             key: format!("res.partner:{id}"),
             country: country.filter(|_| !archived).map(|c| COUNTRIES[c as usize - 1].to_owned()),
-            subscriber: (is_company && reading::has_legal_form(&p.name) || at_work).then_some(Subscriber::Corporate),
-            address_kind: if role { Some(AddressKind::Role) } else { at_work.then_some(AddressKind::NamedWork) },
+            subscriber: (is_company && reading::has_legal_form(&p.name) || at_work)
+                .then_some(Subscriber::Corporate),
+            address_kind: if role {
+                Some(AddressKind::Role)
+            } else {
+                at_work.then_some(AddressKind::NamedWork)
+            },
             email,
             phone: if archived { p.sanitized.clone() } else { p.sanitized.clone().or(p.mobile.clone()) },
             ..Contact::default()
@@ -580,7 +759,11 @@ impl Odoo {
                 _ => continue,
             };
             for line in &order.lines {
-                if line.display.is_some() || line.downpayment == Some(true) || line.quantity <= 0.0 || line.price <= 0.0 {
+                if line.display.is_some()
+                    || line.downpayment == Some(true)
+                    || line.quantity <= 0.0
+                    || line.price <= 0.0
+                {
                     continue;
                 }
                 let category = line.product.map_or(0, |p| 1 + p as u32 % CATEGORIES.len() as u32);
@@ -613,7 +796,8 @@ impl Odoo {
         }
         let lists = [(&self.blacklist, &by_email, Channel::Email), (&self.phones, &by_phone, Channel::Sms)];
         for (list, holders, channel) in lists {
-            let channels = if channel == Channel::Email { channel.into() } else { reading::calls_and_texts() };
+            let channels =
+                if channel == Channel::Email { channel.into() } else { reading::calls_and_texts() };
             for entry in list {
                 let refused = if entry.active == Some(true) {
                     standing(channels)
@@ -634,7 +818,9 @@ impl Odoo {
                 reading.contacts[first_member + s.member as usize - 1].facts.push(refused);
             }
         }
-        for u in self.unsubscriptions.iter().filter(|u| ["unsubscription", "blacklist_add"].contains(&u.action)) {
+        for u in
+            self.unsubscriptions.iter().filter(|u| ["unsubscription", "blacklist_add"].contains(&u.action))
+        {
             let refused = refusal(Channel::Email.into(), utc(u.at), utc(u.at));
             reading.by_address.push((Channel::Email, u.email.clone(), refused));
         }

@@ -56,12 +56,7 @@ pub fn fact(kind: EventKind, at: Instant) -> Fact {
 
 /// A refusal that nothing lifts: a flag without a date.
 pub fn standing(channels: EnumSet<Channel>) -> Fact {
-    Fact {
-        recorded_at: Instant::MAX,
-        channels,
-        scope: Scope::All,
-        ..fact(EventKind::OptOut, Instant::MIN)
-    }
+    Fact { recorded_at: Instant::MAX, channels, scope: Scope::All, ..fact(EventKind::OptOut, Instant::MIN) }
 }
 
 /// A refusal of which is known when it was taken down.
@@ -143,7 +138,14 @@ impl Reading {
             form: Form::default(),
         };
         let sender = Sender { id: SENDER, ..Sender::default() };
-        Question::new(at, sender, message, Target { category, ancestors, similar, sector: None }, pack::builtin(), Vec::new())
+        Question::new(
+            at,
+            sender,
+            message,
+            Target { category, ancestors, similar, sector: None },
+            pack::builtin(),
+            Vec::new(),
+        )
     }
 }
 
@@ -154,7 +156,9 @@ pub fn answer(state: &[u8], question: &Question) -> bool {
 
 /// Whether a company's name says that it is a legal person.
 pub fn has_legal_form(name: &str) -> bool {
-    const FORMS: &[&str] = &["ltd", "limited", "llp", "plc", "gmbh", "ag", "sarl", "sas", "sa", "inc", "llc", "bv", "srl", "spa"];
+    const FORMS: &[&str] = &[
+        "ltd", "limited", "llp", "plc", "gmbh", "ag", "sarl", "sas", "sa", "inc", "llc", "bv", "srl", "spa",
+    ];
     let last = name.rsplit(' ').next().unwrap_or_default().to_lowercase().replace('.', "");
     name.contains(' ') && FORMS.contains(&last.as_str())
 }
