@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cluster;
 pub mod conformance;
+pub mod crm;
 pub mod demo_data;
 pub mod lawdocs;
 pub mod matrix;
