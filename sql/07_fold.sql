@@ -60,6 +60,8 @@ DECLARE
     hashes bytea[];
     all_hashes bytea[];
     since timestamptz[];
+    -- Not the transaction's start: what others committed since must not pass for the future.
+    by_now timestamptz := least(upto, clock_timestamp());
     found consent.state;
     erased consent.state;
 BEGIN
@@ -82,12 +84,12 @@ BEGIN
         UNION ALL
         SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event_of(key) c
-         WHERE c.at IS NULL OR c.at <= least(upto, now())
+         WHERE c.at IS NULL OR c.at <= by_now
          GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
         SELECT consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
                                     c.evidence, c.double_opt_in, c.via)
-          FROM consent_data.crm_consent_of(key) c WHERE consent._crm_consent_counts(c.kind, c.at, least(upto, now()))
+          FROM consent_data.crm_consent_of(key) c WHERE consent._crm_consent_counts(c.kind, c.at, by_now)
         UNION ALL
         SELECT consent._activity(s.state) FROM consent_data.contact_state s
          WHERE s.contact_id = key AND upto = 'infinity' AND EXISTS (SELECT FROM consent_data.binding b WHERE NOT b.by_key)
@@ -387,6 +389,7 @@ CREATE FUNCTION consent._refold_fold() RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
 DECLARE
+    by_now timestamptz := clock_timestamp();
     n bigint;
 BEGIN
     DROP TABLE IF EXISTS pg_temp.consent_fresh;
@@ -411,13 +414,13 @@ BEGIN
             SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id,
                        c.opt_out_offered, c.refused, c.from_person)
               FROM consent_data.crm_event c
-             WHERE c.contact_id IS NOT NULL AND (c.at IS NULL OR c.at <= now())
+             WHERE c.contact_id IS NOT NULL AND (c.at IS NULL OR c.at <= by_now)
              GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
             UNION ALL
             SELECT c.contact_id, consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
                        c.evidence, c.double_opt_in, c.via)
               FROM consent_data.crm_consent c
-             WHERE c.contact_id IS NOT NULL AND consent._crm_consent_counts(c.kind, c.at, now())
+             WHERE c.contact_id IS NOT NULL AND consent._crm_consent_counts(c.kind, c.at, by_now)
             UNION ALL
             SELECT c.contact_id, consent._dirty() FROM consent_data.crm_contact c GROUP BY c.contact_id HAVING count(*) > 1
             UNION ALL
