@@ -68,6 +68,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._groups(text, text[]) IS 'The kinds of address that a fact on these channels reaches.';
 
+-- Of a contact's addresses those are reached that the fact is about: where one is named, what is in its place now. A
+-- register's entry of a number is about that number only.
+CREATE FUNCTION consent._reached(kind text, channels text[], names_address boolean) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN names_address AND kind LIKE 'register%' THEN '{}'
+        WHEN names_address
+        THEN consent._groups(NULL, ARRAY[coalesce(nullif(channels[1], 'any'), 'email')])
+        ELSE consent._groups(kind, channels) END
+$$;
+COMMENT ON FUNCTION consent._reached(text, text[], boolean) IS 'The kinds of a contact''s addresses that a refusal binds.';
+
 -- What a fold has yet to take in. Only inserts: whoever calls this waits for nobody.
 CREATE FUNCTION consent._note(contact text, restricts boolean) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -131,7 +143,7 @@ DECLARE
     v_hash bytea;
     v_hashes bytea[];
     v_event bigint;
-    v_groups text[] := consent._groups(kind, channels);
+    v_groups text[];
     v_binds_address boolean := consent._binds_address(kind);
     own consent.state;
     others consent.state;
@@ -191,11 +203,14 @@ BEGIN
                         purposes, detail, evidence, consent._tag(v_hash));
 
     IF v_binds_address THEN
-        v_hashes := CASE WHEN v_hash IS NOT NULL THEN ARRAY[v_hash] ELSE ARRAY(
+        v_groups := consent._reached(kind, channels, v_hash IS NOT NULL);
+        v_hashes := ARRAY(
+            SELECT v_hash WHERE v_hash IS NOT NULL
+            UNION
             -- The address the contact has now, and the one it had when it was last folded.
             SELECT unnest(a.hashes) FROM consent._addresses_now(contact) a WHERE a.channel_group = ANY (v_groups)
             UNION
-            SELECT ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)) END;
+            SELECT ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups));
         -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them. While it
         -- waits, another session may move one to a newer key.
         LOOP

@@ -166,9 +166,11 @@ BEGIN
     IF NOT EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = 'consents') THEN
         RETURN 0;
     END IF;
+    IF contacts IS NULL THEN
+        -- All at once, and perhaps just after an import: the plan must know how much there is.
+        ANALYZE consent_data.event, consent_data.address_event, consent_data.contact_address;
     -- Most contacts have never refused anything.
-    IF contacts IS NOT NULL
-       AND NOT EXISTS (SELECT FROM unnest(contacts) k, LATERAL consent_data.crm_consent_of(consent_data.key(k)) c WHERE consent._refuses(c.kind))
+    ELSIF NOT EXISTS (SELECT FROM unnest(contacts) k, LATERAL consent_data.crm_consent_of(consent_data.key(k)) c WHERE consent._refuses(c.kind))
        AND NOT EXISTS (SELECT FROM unnest(addresses) a, LATERAL consent_data.crm_consent_at(a) c WHERE consent._refuses(c.kind)) THEN
         RETURN 0;
     END IF;
@@ -198,6 +200,9 @@ BEGIN
             UNION ALL
             SELECT e.contact_id, e.recorded_at FROM consent_data.event e
              WHERE e.kind IN ('opt_in', 'opt_in_confirmed') AND (keys IS NULL OR e.contact_id IN (SELECT consent_data.key(k) FROM unnest(keys) k))) x GROUP BY 1
+    ), asked_at_address AS (
+        SELECT consent._canonical(ca.address_hash) AS address_hash, max(a.at) AS at
+          FROM asked a JOIN consent_data.contact_address ca USING (contact_id) GROUP BY 1
     ), alias AS (
         INSERT INTO consent_data.address_alias (old_hash, new_hash)
         SELECT DISTINCT o, f.hashes[1] FROM refusal f, unnest(f.hashes[2:]) o ORDER BY 1
@@ -208,22 +213,22 @@ BEGIN
                jsonb_strip_nulls(jsonb_build_object('scope', CASE WHEN n.category_id IS NULL THEN 'all' ELSE 'category' END, 'via', n.via,
                                                     'source', n.source, 'standing', CASE WHEN n.at IS NULL THEN true END)),
                n.evidence, n.hashes[1], n.reason
-          FROM (SELECT f.*, least(coalesce(f.recorded_at, v_now), v_now) AS known FROM refusal f) n
+          FROM (SELECT f.*, least(coalesce(f.recorded_at, v_now), v_now) AS known, coalesce(a.at, h.at) AS asked_at
+                  FROM refusal f
+                  LEFT JOIN asked a ON a.contact_id = f.contact_id
+                  LEFT JOIN asked_at_address h ON f.contact_id IS NULL AND h.address_hash = f.hashes[1]) n
          WHERE (n.contact_id IS NOT NULL OR n.hashes[1] IS NOT NULL)
            AND NOT EXISTS (
-            SELECT FROM consent_data.event e
+            SELECT FROM (SELECT e.* FROM consent_data.event e WHERE e.contact_id = n.contact_id
+                         UNION ALL
+                         SELECT e.* FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
+                          WHERE n.contact_id IS NULL AND ae.address_hash = ANY (n.hashes) AND e.contact_id IS NULL) e
              WHERE e.kind = n.kind AND e.sender_id = n.sender_id AND e.category_id IS NOT DISTINCT FROM n.category_id
                AND e.channels IS NOT DISTINCT FROM n.channels AND e.detail->>'source' IS NOT DISTINCT FROM n.source
-               AND (e.contact_id = n.contact_id
-                    OR n.contact_id IS NULL AND e.contact_id IS NULL
-                       AND e.event_id IN (SELECT ae.event_id FROM consent_data.address_event ae WHERE ae.address_hash = ANY (n.hashes)))
                AND CASE WHEN n.at IS NOT NULL THEN e.at = least(n.at, e.recorded_at)
                         -- A flag without a date: known since it was first seen, unless the person asked for mail since.
                         ELSE e.detail->>'standing' = 'true'
-                             AND NOT EXISTS (SELECT FROM asked a WHERE a.at > e.recorded_at
-                                                AND (a.contact_id = n.contact_id
-                                                     OR n.contact_id IS NULL AND a.contact_id IN (
-                                                         SELECT ca.contact_id FROM consent_data.contact_address ca WHERE ca.address_hash = ANY (n.hashes))))
+                             AND e.recorded_at >= coalesce(n.asked_at, '-infinity')
                    END)
         RETURNING event_id)
     SELECT array_agg(event_id) INTO ids FROM new;
@@ -236,7 +241,7 @@ BEGIN
            LATERAL (SELECT unnest(consent._with_aliases(ARRAY[e.address_hash])) WHERE e.address_hash IS NOT NULL
                     UNION ALL
                     SELECT unnest(n.hashes) FROM consent._addresses_now(e.contact_id::text) n
-                     WHERE e.address_hash IS NULL AND n.channel_group = ANY (consent._groups(e.kind, e.channels))) a (hash)
+                     WHERE n.channel_group = ANY (consent._reached(e.kind, e.channels, e.address_hash IS NOT NULL))) a (hash)
      WHERE e.event_id = ANY (ids) AND consent._binds_address(e.kind);
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         -- An older snapshot does not show who has got the address since, and a lock would fail on what they changed.

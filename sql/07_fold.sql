@@ -199,7 +199,7 @@ BEGIN
           FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
          WHERE (contact IS NULL OR e.contact_id = key)
            AND consent._binds_address(e.kind)
-           AND ca.channel_group = ANY (consent._groups(e.kind, e.channels))
+           AND ca.channel_group = ANY (consent._reached(e.kind, e.channels, e.address_hash IS NOT NULL))
            AND NOT EXISTS (SELECT FROM consent_data.address_event x WHERE x.address_hash = ca.address_hash AND x.event_id = e.event_id)
            AND (e.kind NOT LIKE 'register%' OR e.address_hash IS NULL AND NOT EXISTS (
                 SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
@@ -380,6 +380,9 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     PERFORM consent._link_refusals(NULL);
     PERFORM consent._forget_addresses();
+    -- What this has noted itself is in the fold that follows.
+    INSERT INTO pg_temp.consent_taken (pending_id, started_at)
+    SELECT p.pending_id, now() FROM consent_data.pending p WHERE p.xmin = pg_current_xact_id()::xid;
     RETURN n;
 END
 $$;

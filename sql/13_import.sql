@@ -445,13 +445,16 @@ BEGIN
            FROM pg_temp.consent_import_fact f WHERE f.is_new;
 
         CREATE TEMPORARY TABLE consent_import_bound ON COMMIT DROP AS
-        SELECT DISTINCT f.event_id, coalesce(f.hash, ca.address_hash) AS hash, coalesce(ca.channel_group, f.channel_group) AS channel_group
+        SELECT DISTINCT f.event_id, b.hash, b.channel_group
           FROM pg_temp.consent_import_fact f
-          JOIN (SELECT k.kind, k.channels, consent._groups(k.kind, k.channels) AS names
-                  FROM (SELECT DISTINCT f.kind, f.channels FROM pg_temp.consent_import_fact f OFFSET 0) k) g
-            ON g.kind = f.kind AND g.channels IS NOT DISTINCT FROM f.channels
-          LEFT JOIN consent_data.contact_address ca ON f.hash IS NULL AND ca.contact_id = f.contact_id AND ca.channel_group = ANY (g.names)
-         WHERE f.is_new AND consent._binds_address(f.kind) AND coalesce(f.hash, ca.address_hash) IS NOT NULL;
+          JOIN (SELECT k.kind, k.channels, k.named, consent._reached(k.kind, k.channels, k.named) AS names
+                  FROM (SELECT DISTINCT f.kind, f.channels, f.hash IS NOT NULL AS named FROM pg_temp.consent_import_fact f OFFSET 0) k) g
+            ON g.kind = f.kind AND g.channels IS NOT DISTINCT FROM f.channels AND g.named = (f.hash IS NOT NULL),
+               LATERAL (SELECT f.hash, f.channel_group WHERE f.hash IS NOT NULL
+                        UNION ALL
+                        SELECT ca.address_hash, ca.channel_group FROM consent_data.contact_address ca
+                         WHERE ca.contact_id = f.contact_id AND ca.channel_group = ANY (g.names)) b (hash, channel_group)
+         WHERE f.is_new AND consent._binds_address(f.kind);
 
         -- The locks of the addresses, in the order of their hashes, against contacts who are just getting one of them.
         INSERT INTO consent_data.address AS a (address_hash, channel_group)

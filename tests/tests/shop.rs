@@ -194,4 +194,5 @@ pub fn number(client: &mut Client, sql: &str) -> i64 {
 pub fn refold_all(client: &mut Client) {
     client.batch_execute("SELECT consent._refold_addresses()").unwrap();
     client.batch_execute("SELECT consent._refold_fold(); SELECT consent._refold_apply(1, 1000000)").unwrap();
+    client.batch_execute("SELECT consent._refold_finish()").unwrap();
 }

@@ -6,6 +6,7 @@ mod decisions;
 mod machine;
 mod report;
 mod scans;
+mod watching;
 
 use crate::cluster::{Cluster, Options};
 use anyhow::{Result, ensure};
@@ -54,6 +55,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     calls::measure(&mut client, &mut report)?;
     // Last, because they leave other states behind.
     calls::measure_writes(&mut client, &mut report)?;
+    watching::measure(&mut client, &mut report)?;
     decisions::report(&settings.criterion, &mut report)?;
     report.fact("took", format!("{:.0} s", started.elapsed().as_secs_f64()));
     report.print();

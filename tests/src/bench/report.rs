@@ -13,6 +13,8 @@ pub struct Report {
 #[derive(Debug)]
 struct Section {
     title: String,
+    /// What the ratios are multiples of.
+    baseline: &'static str,
     lines: Vec<Line>,
 }
 
@@ -37,14 +39,23 @@ impl Report {
     }
 
     pub fn section(&mut self, title: &str) {
-        self.sections.push(Section { title: title.into(), lines: Vec::new() });
+        self.section_against(title, "× flag");
     }
 
-    /// A row of the current section, in milliseconds and as a multiple of the flag scan.
+    pub fn section_against(&mut self, title: &str, baseline: &'static str) {
+        self.sections.push(Section { title: title.into(), baseline, lines: Vec::new() });
+    }
+
+    /// A row of the current section, in milliseconds and as a multiple of its baseline.
     pub fn scan(&mut self, id: &str, name: &str, ms: f64, ratio: f64, note: String) {
         self.figure(&format!("{id}_ms"), ms);
         self.figure(&format!("{id}_ratio"), ratio);
-        let line = Line { name: name.into(), time: format!("{ms:.1} ms"), ratio: Some(ratio), note };
+        let line = Line {
+            name: name.into(),
+            time: if ms < 1.0 { format!("{:.0} µs", ms * 1e3) } else { format!("{ms:.1} ms") },
+            ratio: Some(ratio),
+            note,
+        };
         if let Some(section) = self.sections.last_mut() {
             section.lines.push(line);
         }
@@ -89,7 +100,7 @@ impl Report {
             }
         };
         for s in &self.sections {
-            print(&s.title, "× flag", &s.lines);
+            print(&s.title, s.baseline, &s.lines);
         }
         print("by key, and folds", "", &self.others);
         println!("\n{}", Value::Object(self.json.clone()));
