@@ -199,7 +199,10 @@ BEGIN
             SELECT s.contact_id, s.at FROM shown s WHERE s.kind IN ('opt_in', 'opt_in_confirmed')
             UNION ALL
             SELECT e.contact_id, e.recorded_at FROM consent_data.event e
-             WHERE e.kind IN ('opt_in', 'opt_in_confirmed') AND (keys IS NULL OR e.contact_id IN (SELECT consent_data.key(k) FROM unnest(keys) k))) x GROUP BY 1
+             WHERE keys IS NULL AND e.kind IN ('opt_in', 'opt_in_confirmed')
+            UNION ALL
+            SELECT e.contact_id, e.recorded_at FROM unnest(keys) k JOIN consent_data.event e ON e.contact_id = consent_data.key(k)
+             WHERE e.kind IN ('opt_in', 'opt_in_confirmed')) x GROUP BY 1
     ), asked_at_address AS (
         SELECT consent._canonical(ca.address_hash) AS address_hash, max(a.at) AS at
           FROM asked a JOIN consent_data.contact_address ca USING (contact_id) GROUP BY 1

@@ -20,7 +20,7 @@ AS $$ SELECT * FROM consent._unpack(consent._decide(state, question)) $$;
 COMMENT ON FUNCTION consent.decide(consent.state, consent.compiled_question)
     IS 'state @@ question with its grounds. Frequency limits are not judged here: they belong to the moment of sending.';
 
--- What stands behind an answer: the ledger's events, the categories' names, and how fresh the CRM was seen.
+-- What stands behind the evidence: the ledger's events and the categories' names.
 CREATE FUNCTION consent._with_sources(contact text, answer jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -29,7 +29,6 @@ DECLARE
     ids bigint[];
     v_category text;
 BEGIN
-    answer := answer || jsonb_build_object('freshness', consent._freshness_in_words());
     IF jsonb_typeof(answer->'evidence') IS DISTINCT FROM 'object' OR answer->'evidence'->>'at' IS NULL THEN
         RETURN answer;
     END IF;
@@ -41,7 +40,7 @@ BEGIN
         || jsonb_build_object('event_ids', to_jsonb(ids), 'category', v_category)));
 END
 $$;
-COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds to an answer the ledger''s event ids and the category''s name of its evidence, and how fresh the CRM was seen.';
+COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
 
 CREATE FUNCTION consent._attempts(contact text, sender text, upto timestamptz, known timestamptz) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

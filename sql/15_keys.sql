@@ -82,13 +82,19 @@ AS $$ SELECT coalesce((SELECT a.new_hash FROM consent_data.address_alias a WHERE
 COMMENT ON FUNCTION consent._canonical(bytea) IS 'The newest hash known of the address with this hash.';
 
 CREATE FUNCTION consent._with_aliases(hashes bytea[]) RETURNS bytea[]
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH newest AS (SELECT DISTINCT consent._canonical(h) AS hash FROM unnest(hashes) h)
-    SELECT ARRAY(SELECT h FROM unnest(hashes) h WHERE h IS NOT NULL
-                 UNION SELECT n.hash FROM newest n WHERE n.hash IS NOT NULL
-                 UNION SELECT a.old_hash FROM consent_data.address_alias a JOIN newest n ON n.hash = a.new_hash
-                 ORDER BY 1)
+BEGIN
+    IF NOT EXISTS (SELECT FROM consent_data.address_alias) THEN
+        RETURN ARRAY(SELECT DISTINCT h FROM unnest(hashes) h WHERE h IS NOT NULL ORDER BY 1);
+    END IF;
+    RETURN ARRAY(
+        WITH newest AS (SELECT DISTINCT consent._canonical(h) AS hash FROM unnest(hashes) h)
+        SELECT h FROM unnest(hashes) h WHERE h IS NOT NULL
+        UNION SELECT n.hash FROM newest n WHERE n.hash IS NOT NULL
+        UNION SELECT a.old_hash FROM consent_data.address_alias a JOIN newest n ON n.hash = a.new_hash
+        ORDER BY 1);
+END
 $$;
 COMMENT ON FUNCTION consent._with_aliases(bytea[]) IS 'These hashes with all others known of the same addresses, sorted.';
 

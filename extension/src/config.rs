@@ -83,11 +83,13 @@ struct Freshness {
     refusals: i64,
     /// Of sales, by sender.
     sales: HashMap<SenderId, i64>,
+    /// The same for people.
+    words: String,
 }
 
 impl Default for Freshness {
     fn default() -> Self {
-        Freshness { refusals: i64::MAX, sales: HashMap::new() }
+        Freshness { refusals: i64::MAX, sales: HashMap::new(), words: String::new() }
     }
 }
 
@@ -246,6 +248,9 @@ impl Config {
             config.freshness.take_in(&kind, r.get::<i32>(2).map(|id| id as u32), until);
             broken.extend((until == i64::MIN).then_some(kind));
         })?;
+        pg::rows("SELECT consent._freshness_in_words()", |r| {
+            config.freshness.words = r.get(1).unwrap_or_default();
+        })?;
         if !broken.is_empty() {
             log!(
                 "bound views are broken, marketing that rests on them is denied: see consent.check_bindings()"
@@ -296,6 +301,11 @@ impl Config {
     /// The keys under which the data's addresses were hashed, the newest first; never none.
     pub fn keys(&self) -> Result<&[Vec<u8>], Error> {
         self.keys.as_deref().map_err(Error::again)
+    }
+
+    /// How fresh what the folds have seen of the CRM is, view by view.
+    pub fn freshness(&self) -> &str {
+        &self.freshness.words
     }
 
     /// The rules that decide.

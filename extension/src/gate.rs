@@ -228,14 +228,16 @@ fn _explain(
     attempts: Option<Array<'_, i64>>,
 ) -> Result<JsonB> {
     let config = config::current()?;
-    let question = match config.question(&ask(kind, category, channel, sender, at)) {
-        Ok(question) => question,
-        Err((reason, _)) => return Ok(JsonB(Explanation::of_reason(reason).to_json())),
+    let mut answer = match config.question(&ask(kind, category, channel, sender, at)) {
+        Ok(question) => {
+            let call_attempts =
+                attempts.iter().flat_map(|a| a.iter()).flatten().map(config::instant).collect();
+            explain(state, &question, Some(&ContactLog { call_attempts })).to_json()
+        }
+        Err((reason, _)) => Explanation::of_reason(reason).to_json(),
     };
-    let log = ContactLog {
-        call_attempts: attempts.iter().flat_map(|a| a.iter()).flatten().map(config::instant).collect(),
-    };
-    Ok(JsonB(explain(state, &question, Some(&log)).to_json()))
+    answer["freshness"] = config.freshness().into();
+    Ok(JsonB(answer))
 }
 
 /// The same for a question already made; frequency limits are not judged.

@@ -4,7 +4,7 @@
 \set fresh :folder /fresh.sql
 \i :fresh
 -- Generations of a run before.
-COPY (SELECT 1) TO PROGRAM 'rm -f pg_consent.key.*';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm -f pg_consent.key.*';
 \set ECHO all
 -- 11 and 12 share an address, 13 and 14 likewise; all but 19 could be written to.
 INSERT INTO crm.customer VALUES (11, 'GB', 'one@example.org', NULL), (12, 'GB', 'One@example.org', NULL), (13, 'GB', 'two@example.org', NULL),
@@ -77,7 +77,7 @@ CREATE VIEW test.paths AS
 SELECT kind, consent.can_send(16::bigint, kind, 'shoes'), a.reason, EXISTS (SELECT FROM consent.audience(kind, 'shoes') WHERE contact_id = 16) AS in_audience
   FROM unnest(ARRAY['newsletter', 'order_confirmation']) kind, LATERAL consent.explain_send(16::bigint, kind, 'shoes') a;
 TABLE test.paths;
-COPY (SELECT 1) TO PROGRAM 'mv pg_consent.key pg_consent.away';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; mv pg_consent.key pg_consent.away';
 \c - - - -
 SET client_min_messages = warning;
 \pset null NULL
@@ -85,11 +85,11 @@ TABLE test.paths;
 SELECT generation, file, newest, problem FROM consent.key_status();
 SELECT test.fails($$SELECT consent.opt_out_addresses('{a@example.org}')$$);
 SELECT test.fails($$SELECT consent.rotate_key()$$);
-COPY (SELECT 1) TO PROGRAM 'cp pg_consent.key.2 pg_consent.key';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; cp pg_consent.key.2 pg_consent.key';
 TABLE test.paths;
 SELECT generation, file, newest, problem FROM consent.key_status();
-COPY (SELECT 1) TO PROGRAM 'mv pg_consent.away pg_consent.key';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; mv pg_consent.away pg_consent.key';
 TABLE test.paths;
-COPY (SELECT 1) TO PROGRAM 'cp pg_consent.key.2 pg_consent.key.4';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; cp pg_consent.key.2 pg_consent.key.4';
 SELECT test.fails($$SELECT consent.rotate_key()$$);
-COPY (SELECT 1) TO PROGRAM 'rm pg_consent.key.*';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm pg_consent.key.*';

@@ -90,7 +90,7 @@ fn copied_rows(client: &mut Client) -> Result<Vec<u8>> {
 
 /// What is left for the minute that follows.
 fn drain(client: &mut Client, report: &mut Report) -> Result<()> {
-    client.batch_execute("VACUUM ANALYZE consent_data.pending; VACUUM ANALYZE consent_data.event")?;
+    client.batch_execute("ANALYZE consent_data.pending, consent_data.event, consent_data.contact_state")?;
     let noted: i64 =
         client.query_one("SELECT count(DISTINCT contact_id) FROM consent_data.pending", &[])?.get(0);
     let (mut folded, started) = (0i64, Instant::now());
