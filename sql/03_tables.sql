@@ -148,12 +148,13 @@ BEGIN
         sender_id integer REFERENCES consent_data.sender,
         columns text[] NOT NULL,
         by_key boolean NOT NULL DEFAULT true,
+        definition text,
         accepts_staleness interval NOT NULL DEFAULT '2 days',
         bound_at timestamptz NOT NULL DEFAULT now(),
         seen_at timestamptz NOT NULL DEFAULT now(),
         UNIQUE (kind, view)
     );
-    COMMENT ON TABLE consent_data.binding IS 'The views through which the CRM''s own rows are seen. source: prefix of the contacts'' keys. by_key: whether one contact''s rows can be had without reading everybody''s. seen_at: when a whole refold last read it; older than accepts_staleness and unwatched, what rests on it denies.';
+    COMMENT ON TABLE consent_data.binding IS 'The views through which the CRM''s own rows are seen. source: prefix of the contacts'' keys. by_key: whether one contact''s rows can be had without reading everybody''s. seen_at: when a whole refold last read it; older than accepts_staleness and unwatched, what rests on it denies. definition: fingerprint of the view as it was then.';
 
     CREATE TABLE IF NOT EXISTS consent_data.watch (
         watch_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -161,6 +162,7 @@ BEGIN
         kind text NOT NULL CHECK (kind IN ('contacts', 'purchases', 'engagement', 'consents')),
         source text,
         row_query text NOT NULL,
+        columns text[],
         each_row boolean NOT NULL,
         triggers text,
         UNIQUE NULLS NOT DISTINCT (relation, kind, source)
@@ -258,11 +260,19 @@ BEGIN
     CREATE INDEX IF NOT EXISTS pending_contact ON consent_data.pending (contact_id, restricts);
     COMMENT ON TABLE consent_data.pending IS 'Contacts whose state is to be folded anew. restricts: something may have been taken away, so audiences leave the contact out until then; by key, the answer is folded on the spot.';
 
+    EXECUTE format($ddl$
+    CREATE TABLE IF NOT EXISTS consent_data.contact_gone (
+        contact_id %s NOT NULL,
+        gone_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    )$ddl$, key_column);
+    COMMENT ON TABLE consent_data.contact_gone IS 'Contacts whose state a fold has taken away: a whole refold that began before must not take one that came again for the one it knew.';
+
     CREATE TABLE IF NOT EXISTS consent_data.pending_address (
         address_hash bytea NOT NULL,
         noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
     );
-    COMMENT ON TABLE consent_data.pending_address IS 'Addresses refused in a transaction that could not see everybody who has them (REPEATABLE READ): whoever has one is to be noted.';
+    CREATE INDEX IF NOT EXISTS pending_address_hash ON consent_data.pending_address (address_hash);
+    COMMENT ON TABLE consent_data.pending_address IS 'Addresses refused in a transaction that could not see, or not wait for, everybody who has them: whoever has one denies until noted and folded.';
 
     EXECUTE format($ddl$
     CREATE TABLE IF NOT EXISTS consent_data.contact_moved (

@@ -16,6 +16,14 @@ END
 $$;
 COMMENT ON FUNCTION consent._key(text) IS 'A contact key in the spelling of the tables; raises for what is no key.';
 
+-- A key of nobody would be recorded and suppress nobody.
+CREATE FUNCTION consent._has_source(contact text) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(bool_or(b.source IS NULL OR starts_with(contact, b.source || ':')), true) FROM consent_data.binding b WHERE b.kind = 'contacts'
+$$;
+COMMENT ON FUNCTION consent._has_source(text) IS 'Whether a key is one of those that the bound contacts have; true while none are bound.';
+
 CREATE FUNCTION consent._sender_id(sender text) RETURNS integer
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -176,6 +184,10 @@ BEGIN
         RAISE EXCEPTION 'only administrators may say when an event was recorded' USING ERRCODE = 'insufficient_privilege',
             HINT = 'Leave recorded_at out.';
     END IF;
+    IF key IS NOT NULL AND NOT consent._has_source(contact) THEN
+        RAISE EXCEPTION 'the contact key has no prefix of a bound source' USING ERRCODE = 'invalid_parameter_value',
+            HINT = format('Keys begin with one of %s.', (SELECT string_agg(DISTINCT b.source || ':', ', ') FROM consent_data.binding b WHERE b.kind = 'contacts'));
+    END IF;
     IF kind = 'opt_out' AND detail->>'scope' = 'category' AND v_category IS NULL THEN
         RAISE EXCEPTION 'an opt-out from a category names none' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Name the category, or leave the scope out to opt out of everything.';
@@ -282,13 +294,23 @@ $$;
 COMMENT ON FUNCTION consent._touch_address(bytea, text) IS 'Makes sure of an address''s row and locks it until the transaction ends: for a contact who gets the address.';
 
 CREATE FUNCTION consent._share_address(hash bytea, channel_group text) RETURNS void
-    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    -- Less than deadlock_timeout: who waits in a circle gives up before anybody is made to.
+    SET lock_timeout = '300ms'
 AS $$
-    INSERT INTO consent_data.address AS a (address_hash, channel_group) VALUES (hash, channel_group)
-    ON CONFLICT (address_hash) DO NOTHING;
-    SELECT FROM consent_data.address a WHERE a.address_hash = hash FOR SHARE;
+BEGIN
+    PERFORM FROM consent_data.address a WHERE a.address_hash = hash FOR SHARE;
+    IF NOT FOUND THEN
+        INSERT INTO consent_data.address AS a (address_hash, channel_group) VALUES (hash, channel_group)
+        ON CONFLICT (address_hash) DO NOTHING;
+        PERFORM FROM consent_data.address a WHERE a.address_hash = hash FOR SHARE;
+    END IF;
+EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure THEN
+    -- Whoever is just getting the address is not seen here: whoever has it later denies until folded.
+    INSERT INTO consent_data.pending_address (address_hash) VALUES (hash);
+END
 $$;
-COMMENT ON FUNCTION consent._share_address(bytea, text) IS 'Makes sure of an address''s row and shares its lock until the transaction ends: for a refusal that reaches the address.';
+COMMENT ON FUNCTION consent._share_address(bytea, text) IS 'Makes sure of an address''s row and shares its lock until the transaction ends, for a refusal that reaches the address; where that would take long, notes the address instead.';
 
 CREATE FUNCTION consent._country(contact text) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

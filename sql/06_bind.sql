@@ -192,12 +192,16 @@ BEGIN
             USING HINT = CASE WHEN kind = 'engagement' THEN 'It is read by the nightly refold only. For more, give the table an index by contact.'
                               ELSE 'Give the table an index by contact, cast every branch of a UNION ALL to the same types, and leave contact_id as the CRM has it.' END;
     END IF;
-    INSERT INTO consent_data.binding AS b (kind, view, source, native_type, sender_id, columns, by_key, accepts_staleness)
-    VALUES (kind, view::text, source, coalesce(native, 'none'), v_sender, v_columns, kind <> 'engagement' OR in_full = '{}', accepts_staleness)
+    -- What was folded from it as it was no longer counts.
+    PERFORM consent._note_everybody() WHERE EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = kind AND b.view = view::text
+                                                       AND b.definition IS DISTINCT FROM consent._definition(view::text));
+    INSERT INTO consent_data.binding AS b (kind, view, source, native_type, sender_id, columns, by_key, accepts_staleness, definition)
+    VALUES (kind, view::text, source, coalesce(native, 'none'), v_sender, v_columns, kind <> 'engagement' OR in_full = '{}', accepts_staleness,
+            consent._definition(view::text))
     ON CONFLICT ON CONSTRAINT binding_kind_view_key
         DO UPDATE SET source = excluded.source, native_type = excluded.native_type, sender_id = excluded.sender_id,
                       columns = excluded.columns, by_key = excluded.by_key, accepts_staleness = excluded.accepts_staleness,
-                      bound_at = now(), seen_at = now()
+                      definition = excluded.definition, bound_at = now()
     RETURNING b.binding_id INTO id;
     PERFORM consent._rebuild_crm_views();
     IF kind = 'contacts' THEN
@@ -254,8 +258,36 @@ CREATE FUNCTION consent.unbind(view regclass) RETURNS void
 AS $$
     DELETE FROM consent_data.binding b WHERE b.view = unbind.view::text;
     SELECT consent._rebuild_crm_views();
+    SELECT consent._note_everybody();
 $$;
-COMMENT ON FUNCTION consent.unbind(regclass) IS 'Takes a view out of the bindings. Run consent-batch refold afterwards: what rested on it no longer counts.';
+COMMENT ON FUNCTION consent.unbind(regclass) IS 'Takes a view out of the bindings. What rested on it no longer counts: audiences leave everybody out until the next refold.';
+
+CREATE FUNCTION consent._note_everybody() RETURNS void
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$ INSERT INTO consent_data.pending (contact_id, restricts) SELECT s.contact_id, true FROM consent_data.contact_state s $$;
+COMMENT ON FUNCTION consent._note_everybody() IS 'Has everybody folded anew: what is bound has changed.';
+
+CREATE FUNCTION consent._definition(view text) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT md5(pg_get_viewdef(to_regclass(view))) $$;
+COMMENT ON FUNCTION consent._definition(text) IS 'Fingerprint of what a view says.';
+
+-- Refusals of a consents view that bind nobody, since nobody can tell whom.
+CREATE FUNCTION consent._unread_refusals(view text, columns text[]) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    n bigint := 0;
+BEGIN
+    IF 'address' = ANY (columns) THEN
+        EXECUTE format('SELECT count(*) FROM %s v WHERE consent._refuses(v.kind) AND %s AND consent._refused_hashes(%s, v.address, NULL) IS NULL', view,
+                       CASE WHEN 'contact_id' = ANY (columns) THEN 'v.contact_id IS NULL' ELSE 'true' END,
+                       CASE WHEN 'channels' = ANY (columns) THEN 'v.channels' ELSE 'NULL' END) INTO n;
+    END IF;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION consent._unread_refusals(text, text[]) IS 'How many refusals of a view name no contact, and an address that can''t be read.';
 
 -- How much of a view can be used, and what is missing in the rest.
 CREATE FUNCTION consent._coverage(binding integer) RETURNS TABLE (measure text, n bigint, of bigint, advice text)
@@ -304,10 +336,12 @@ BEGIN
                        count(*) FILTER (WHERE v.kind IN ('opt_out', 'objection', 'erasure_request', 'opt_in_refused')) AS refusals,
                        count(*) FILTER (WHERE v.kind = 'opt_in' AND v.at IS NOT NULL) AS dated,
                        count(*) FILTER (WHERE v.kind = 'opt_in' AND %s) AS proven FROM %s v) t,
-                LATERAL (VALUES ('rows', t.n, t.n, NULL), ('refusals', t.refusals, t.n, NULL), ('opt-ins', t.opt_ins, t.n, NULL),
+                LATERAL (VALUES ('rows', t.n, t.n, NULL), ('refusals', t.refusals, t.n, NULL),
+                                ('refusals that name somebody', t.refusals - %s, t.refusals, 'an address that can''t be read suppresses nobody'), ('opt-ins', t.opt_ins, t.n, NULL),
                                 ('opt-ins with a date', t.dated, t.opt_ins, 'the others don''t count'),
                                 ('opt-ins with evidence', t.proven, t.opt_ins, 'what can''t be proved gives no permission')) m (measure, n, of, advice)$q$,
-            CASE WHEN 'evidence' = ANY (b.columns) THEN 'jsonb_strip_nulls(v.evidence) <> ''{}''' ELSE 'false' END, b.view);
+            CASE WHEN 'evidence' = ANY (b.columns) THEN 'jsonb_strip_nulls(v.evidence) <> ''{}''' ELSE 'false' END, b.view,
+            consent._unread_refusals(b.view, b.columns));
     END CASE;
 END
 $$;

@@ -92,6 +92,15 @@ CREATE FUNCTION consent._refuses(kind text) RETURNS boolean
     RETURN kind IN ('opt_out', 'objection', 'erasure_request', 'opt_in_refused');
 COMMENT ON FUNCTION consent._refuses(text) IS 'Whether a row of a consents view takes permission away.';
 
+-- Whose channel is not said is a mailbox if it looks like one, else a number.
+CREATE FUNCTION consent._refused_hashes(channels text[], address text, country text) RETURNS bytea[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT nullif(consent._address_hashes(coalesce(nullif(channels[1], 'any'), CASE WHEN strpos(address, '@') > 0 THEN 'email' ELSE 'sms' END),
+                                          address, country), '{}')
+$$;
+COMMENT ON FUNCTION consent._refused_hashes(text[], text, text) IS 'The keyed hashes of an address that is refused on these channels; NULL if it can''t be read.';
+
 CREATE FUNCTION consent._rebuild_crm_views() RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
@@ -104,6 +113,7 @@ DECLARE
     by_address text;
 BEGIN
     EXECUTE format('CREATE OR REPLACE FUNCTION consent_data.key(contact text) RETURNS %s LANGUAGE sql IMMUTABLE PARALLEL SAFE AS ''SELECT $1::%1$s''', key_type);
+    REVOKE ALL ON FUNCTION consent_data.key(text) FROM PUBLIC;
     COMMENT ON FUNCTION consent_data.key(text) IS 'A contact''s key in the type of the tables.';
     FOR part IN
         SELECT * FROM (VALUES
@@ -161,6 +171,7 @@ DECLARE
     keys text[] := contacts;
     v_now timestamptz := clock_timestamp();
     ids bigint[];
+    noted text[];
     r record;
 BEGIN
     IF NOT EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = 'consents') THEN
@@ -189,14 +200,14 @@ BEGIN
          WHERE c.contact_id IS NULL OR c.contact_id::text <> ALL (keys)
     ), refusal AS (
         SELECT DISTINCT s.contact_id, s.kind, s.at, s.recorded_at, s.sender_id, s.channels, s.category_id, s.evidence, s.via, s.reason, s.source,
-               consent._address_hashes(coalesce(nullif(s.channels[1], 'any'), 'email'), s.address, p.country) AS hashes
+               consent._refused_hashes(s.channels, s.address, p.country) AS hashes
           FROM shown s
           LEFT JOIN LATERAL (SELECT c.country FROM consent_data.crm_contact_of(s.contact_id) c LIMIT 1) p
-                 ON s.address IS NOT NULL AND s.channels[1] IN ('sms', 'phone_live', 'phone_auto')
+                 ON strpos(s.address, '@') = 0
          WHERE consent._refuses(s.kind)
     ), asked AS (
         SELECT x.contact_id, max(x.at) AS at FROM (
-            SELECT s.contact_id, s.at FROM shown s WHERE s.kind IN ('opt_in', 'opt_in_confirmed')
+            SELECT s.contact_id, s.at FROM shown s WHERE s.kind IN ('opt_in', 'opt_in_confirmed') AND s.at <= v_now
             UNION ALL
             SELECT e.contact_id, e.recorded_at FROM consent_data.event e
              WHERE keys IS NULL AND e.kind IN ('opt_in', 'opt_in_confirmed')
@@ -216,7 +227,7 @@ BEGIN
                jsonb_strip_nulls(jsonb_build_object('scope', CASE WHEN n.category_id IS NULL THEN 'all' ELSE 'category' END, 'via', n.via,
                                                     'source', n.source, 'standing', CASE WHEN n.at IS NULL THEN true END)),
                n.evidence, n.hashes[1], n.reason
-          FROM (SELECT f.*, least(coalesce(f.recorded_at, v_now), v_now) AS known, coalesce(a.at, h.at) AS asked_at
+          FROM (SELECT f.*, CASE WHEN f.at IS NULL THEN v_now ELSE least(coalesce(f.recorded_at, v_now), v_now) END AS known, coalesce(a.at, h.at) AS asked_at
                   FROM refusal f
                   LEFT JOIN asked a ON a.contact_id = f.contact_id
                   LEFT JOIN asked_at_address h ON f.contact_id IS NULL AND h.address_hash = f.hashes[1]) n
@@ -246,25 +257,20 @@ BEGIN
                     SELECT unnest(n.hashes) FROM consent._addresses_now(e.contact_id::text) n
                      WHERE n.channel_group = ANY (consent._reached(e.kind, e.channels, e.address_hash IS NOT NULL))) a (hash)
      WHERE e.event_id = ANY (ids) AND consent._binds_address(e.kind);
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        -- An older snapshot does not show who has got the address since, and a lock would fail on what they changed.
-        INSERT INTO consent_data.pending_address (address_hash)
-        SELECT DISTINCT ae.address_hash FROM consent_data.address_event ae WHERE ae.event_id = ANY (ids);
-    ELSE
-        -- In the order of the addresses' locks.
-        FOR r IN SELECT ae.address_hash, min(CASE WHEN e.channels[1] IN ('sms', 'phone_live', 'phone_auto') THEN 'phone'
-                                                  WHEN e.channels[1] = 'post' THEN 'post' ELSE 'email' END) AS channel_group
-                   FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
-                  WHERE ae.event_id = ANY (ids) GROUP BY 1 ORDER BY 1 LOOP
-            PERFORM consent._share_address(r.address_hash, r.channel_group);
-        END LOOP;
-    END IF;
-    INSERT INTO consent_data.pending (contact_id, restricts)
-    SELECT e.contact_id, true FROM consent_data.event e WHERE e.event_id = ANY (ids) AND e.contact_id IS NOT NULL
-    UNION
-    SELECT ca.contact_id, true FROM consent_data.address_event ae JOIN consent_data.contact_address ca USING (address_hash)
-     WHERE ae.event_id = ANY (ids);
-    PERFORM consent._note_merged(ARRAY(SELECT e.contact_id::text FROM consent_data.event e WHERE e.event_id = ANY (ids) AND e.contact_id IS NOT NULL));
+    -- In the order of the addresses' locks.
+    FOR r IN SELECT ae.address_hash, min(CASE WHEN e.channels[1] IN ('sms', 'phone_live', 'phone_auto') THEN 'phone'
+                                              WHEN e.channels[1] = 'post' THEN 'post' ELSE 'email' END) AS channel_group
+               FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
+              WHERE ae.event_id = ANY (ids) GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM consent._share_address(r.address_hash, r.channel_group);
+    END LOOP;
+    noted := ARRAY(
+        SELECT e.contact_id::text FROM consent_data.event e WHERE e.event_id = ANY (ids) AND e.contact_id IS NOT NULL
+        UNION
+        SELECT ca.contact_id::text FROM consent_data.address_event ae JOIN consent_data.contact_address ca USING (address_hash)
+         WHERE ae.event_id = ANY (ids));
+    INSERT INTO consent_data.pending (contact_id, restricts) SELECT consent_data.key(k), true FROM unnest(noted) k;
+    PERFORM consent._note_merged(noted);
     RETURN cardinality(ids);
 END
 $$;

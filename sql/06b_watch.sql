@@ -41,35 +41,59 @@ END
 $$;
 COMMENT ON FUNCTION consent._note_merged(text[]) IS 'Notes the contacts into which others were merged, from whom something is taken away.';
 
+-- Until the (sub)transaction is rolled back: there is no way back by a call, or whoever runs as another could take it.
+CREATE FUNCTION consent._become(role oid) RETURNS void
+    LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', '_become_wrapper';
+COMMENT ON FUNCTION consent._become(oid) IS 'Goes on with the rights of another role, and no others, until the subtransaction is rolled back.';
+
 CREATE FUNCTION consent._watched() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     w consent_data.watch;
+    v_owner oid := (SELECT c.relowner FROM pg_class c WHERE c.oid = TG_RELID);
     before text;
     after text;
     contacts text[];
     restricted text[];
     addresses text[];
+    moved_from text[];
+    moved_into text[];
 BEGIN
     SELECT * INTO STRICT w FROM consent_data.watch x WHERE x.watch_id = TG_ARGV[0]::integer;
+    before := format(w.row_query, CASE WHEN TG_OP = 'TRUNCATE' THEN TG_RELID::regclass::text WHEN TG_LEVEL = 'STATEMENT' THEN 'old_rows' ELSE '(SELECT ($1).*)' END);
+    after := format(w.row_query, CASE TG_LEVEL WHEN 'STATEMENT' THEN 'new_rows' ELSE '(SELECT ($2).*)' END);
+    -- The expressions and whatever hides behind the table's types and views run with its owner's rights, and leave nothing.
+    BEGIN
+        PERFORM consent._become(v_owner);
+        -- What a row said and no longer says is taken away, whoever it is of now.
+        EXECUTE format('SELECT array_agg(DISTINCT d.contact) FILTER (WHERE d.contact IS NOT NULL),
+                               array_agg(DISTINCT d.contact) FILTER (WHERE d.contact IS NOT NULL AND d.restricts IS NOT FALSE),
+                               array_agg(DISTINCT d.address) FILTER (WHERE d.address IS NOT NULL) FROM (%s) d',
+            CASE TG_OP WHEN 'INSERT' THEN after
+                       WHEN 'UPDATE' THEN format('SELECT o.contact, o.address, true AS restricts FROM (%1$s EXCEPT ALL %2$s) o
+                                    UNION ALL SELECT n.contact, n.address, n.restricts FROM (%2$s EXCEPT ALL %1$s) n', before, after)
+                       ELSE format('SELECT o.contact, o.address, true AS restricts FROM (%s) o', before) END)
+           INTO contacts, restricted, addresses USING OLD, NEW;
+        IF TG_OP = 'UPDATE' AND w.kind <> 'contacts' AND cardinality(contacts) > 1 THEN
+            EXECUTE format('SELECT array_agg(m.o), array_agg(m.n) FROM (SELECT DISTINCT o.contact AS o, n.contact AS n FROM (%s) o JOIN (%s) n ON %s WHERE o.contact <> n.contact) m',
+                           before, after, CASE TG_LEVEL WHEN 'ROW' THEN 'true' ELSE 'o.ident = n.ident' END)
+               INTO moved_from, moved_into USING OLD, NEW;
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'CN000', MESSAGE = 'done';
+    EXCEPTION WHEN SQLSTATE 'CN000' THEN
+        NULL;
+    END;
     IF TG_OP = 'TRUNCATE' THEN
+        -- Also those whose state knows of the table and whose rows were gone before.
         INSERT INTO consent_data.pending (contact_id, restricts)
         SELECT s.contact_id, w.kind <> 'engagement' FROM consent_data.contact_state s
          WHERE w.source IS NULL OR starts_with(s.contact_id::text, w.source || ':');
-        RETURN NULL;
+        -- An older snapshot does not show them all.
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            PERFORM consent._watch_failed(w.watch_id, TG_OP, '40001');
+        END IF;
     END IF;
-    before := format(w.row_query, CASE TG_LEVEL WHEN 'STATEMENT' THEN 'old_rows' ELSE '(SELECT ($1).*)' END);
-    after := format(w.row_query, CASE TG_LEVEL WHEN 'STATEMENT' THEN 'new_rows' ELSE '(SELECT ($2).*)' END);
-    -- What a row said and no longer says is taken away, whoever it is of now.
-    EXECUTE format('SELECT array_agg(DISTINCT d.contact) FILTER (WHERE d.contact IS NOT NULL),
-                           array_agg(DISTINCT d.contact) FILTER (WHERE d.contact IS NOT NULL AND d.restricts IS NOT FALSE),
-                           array_agg(DISTINCT d.address) FILTER (WHERE d.address IS NOT NULL) FROM (%s) d',
-        CASE TG_OP WHEN 'INSERT' THEN after
-                   WHEN 'DELETE' THEN format('SELECT o.contact, o.address, true AS restricts FROM (%s) o', before)
-                   ELSE format('SELECT o.contact, o.address, true AS restricts FROM (%1$s EXCEPT ALL %2$s) o
-                                UNION ALL SELECT n.contact, n.address, n.restricts FROM (%2$s EXCEPT ALL %1$s) n', before, after) END)
-       INTO contacts, restricted, addresses USING OLD, NEW;
     IF contacts IS NULL AND addresses IS NULL THEN
         RETURN NULL;
     END IF;
@@ -77,11 +101,9 @@ BEGIN
     SELECT consent_data.key(c.contact), w.kind <> 'engagement' AND bool_or(c.restricts)
       FROM (SELECT unnest(contacts) AS contact, false AS restricts UNION ALL SELECT unnest(restricted), true) c
      GROUP BY 1;
-    IF TG_OP = 'UPDATE' AND w.kind <> 'contacts' AND cardinality(contacts) > 1 THEN
-        EXECUTE format('INSERT INTO consent_data.contact_moved (from_id, into_id)
-                        SELECT DISTINCT consent_data.key(o.contact), consent_data.key(n.contact) FROM (%s) o JOIN (%s) n USING (ident) WHERE o.contact <> n.contact',
-                       before, after) USING OLD, NEW;
-    ELSIF TG_OP = 'DELETE' AND w.kind = 'contacts' THEN
+    INSERT INTO consent_data.contact_moved (from_id, into_id)
+    SELECT consent_data.key(m.o), consent_data.key(m.n) FROM unnest(moved_from, moved_into) m (o, n);
+    IF TG_OP = 'DELETE' AND w.kind = 'contacts' THEN
         -- What the CRM merges without a word to us.
         INSERT INTO consent_data.contact_merge (from_id, into_id, why)
         SELECT DISTINCT m.from_id, m.into_id, 'the CRM gave its rows to the other contact and deleted it'
@@ -90,7 +112,7 @@ BEGIN
         ON CONFLICT DO NOTHING;
     END IF;
     PERFORM consent._note_merged(restricted);
-    IF w.kind = 'consents' THEN
+    IF w.kind = 'consents' AND TG_OP <> 'TRUNCATE' THEN
         BEGIN
             PERFORM consent._take_refusals(coalesce(contacts, '{}'), coalesce(addresses, '{}'));
         EXCEPTION WHEN OTHERS THEN
@@ -120,6 +142,19 @@ END
 $$;
 COMMENT ON FUNCTION consent._watch_failed(integer, text, text) IS 'Remembers that a change was not taken in: what rests on its source denies until a whole refold.';
 
+-- Whoever watches a table has code run with its owner's rights.
+CREATE FUNCTION consent._check_owner(relation regclass) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (SELECT pg_has_role(session_user, c.relowner, 'member') FROM pg_class c WHERE c.oid = relation) THEN
+        RAISE EXCEPTION 'must be owner of %', relation USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Have the table''s owner, as a member of consent_admin, or a superuser do it.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION consent._check_owner(regclass) IS 'Raises unless the session''s user owns the table.';
+
 CREATE FUNCTION consent.watch(
     relation regclass, kind text, contact text DEFAULT NULL, source text DEFAULT NULL, address text DEFAULT NULL,
     columns text[] DEFAULT NULL, restricts text DEFAULT NULL, each_row boolean DEFAULT false)
@@ -130,11 +165,9 @@ AS $$
 DECLARE
     w consent_data.watch;
     unknown text;
+    probe text;
 BEGIN
-    IF NOT has_table_privilege(session_user, relation, 'TRIGGER') THEN
-        RAISE EXCEPTION '% can''t be watched', relation USING ERRCODE = 'insufficient_privilege',
-            HINT = 'Grant TRIGGER on it, or have its owner watch it.';
-    END IF;
+    PERFORM consent._check_owner(relation);
     IF kind IS NULL OR kind NOT IN ('contacts', 'purchases', 'engagement', 'consents') OR contact IS NULL AND (address IS NULL OR kind <> 'consents') THEN
         RAISE EXCEPTION '% can''t be watched as %', relation, kind USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'kind is contacts, purchases, engagement or consents; a row leads to a contact, of consents at least to an address.',
@@ -151,20 +184,34 @@ BEGIN
         -- A purchase only gives, unless a refusal may come with it.
         WHEN kind = 'purchases' AND EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = 'purchases'
                  AND 'refused' = ANY (b.columns) AND relation::oid IN (SELECT consent._tables_of(b.view))) THEN 'true'
+        -- Nor is it known yet what the binding will say.
+        WHEN kind = 'purchases' AND NOT EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = 'purchases'
+                 AND relation::oid IN (SELECT consent._tables_of(b.view))) THEN 'true'
         ELSE 'false' END);
-    INSERT INTO consent_data.watch AS x (relation, kind, source, row_query, each_row)
-    VALUES (relation::text, kind, source, consent._row_query(relation, source, contact, address, columns, restricts), each_row)
-    ON CONFLICT ON CONSTRAINT watch_relation_kind_source_key DO UPDATE SET row_query = excluded.row_query, each_row = excluded.each_row
+    INSERT INTO consent_data.watch AS x (relation, kind, source, row_query, columns, each_row)
+    VALUES (relation::text, kind, source, consent._row_query(relation, source, contact, address, columns, restricts), columns, each_row)
+    ON CONFLICT ON CONSTRAINT watch_relation_kind_source_key
+        DO UPDATE SET row_query = excluded.row_query, columns = excluded.columns, each_row = excluded.each_row
     RETURNING x.* INTO w;
     BEGIN
-        EXECUTE format('SELECT consent_data.key(x.contact), x.address, x.restricts IS TRUE FROM (%s) x LIMIT 1',
-                       format(w.row_query, format('(SELECT * FROM %s LIMIT 1)', relation)));
-    EXCEPTION WHEN OTHERS THEN
+        PERFORM consent._become((SELECT c.relowner FROM pg_class c WHERE c.oid = relation));
+        EXECUTE format('SELECT x.contact FROM (%s) x WHERE x.restricts IS NOT DISTINCT FROM true OR true LIMIT 1',
+                       format(w.row_query, format('(SELECT * FROM %s LIMIT 1)', relation))) INTO probe;
+        RAISE EXCEPTION USING ERRCODE = 'CN000', MESSAGE = 'done';
+    EXCEPTION WHEN SQLSTATE 'CN000' THEN
+        NULL;
+    WHEN OTHERS THEN
         -- Messages of other classes show the row.
         RAISE EXCEPTION '% can''t be watched: %', relation, CASE WHEN SQLSTATE LIKE '42%' THEN SQLERRM ELSE 'the expressions fail on a row' END
             USING ERRCODE = SQLSTATE,
             DETAIL = 'contact, address and restricts are SQL expressions over a row of the table that is called r.',
-            HINT = 'Qualify the names of other tables with their schema.';
+            HINT = 'Qualify the names of other tables with their schema; the table''s owner must be able to read them.';
+    END;
+    BEGIN
+        PERFORM consent_data.key(probe);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE EXCEPTION '% can''t be watched: what contact gives is no key', relation USING ERRCODE = SQLSTATE,
+            HINT = 'contact gives the contact_id as the bound view has it.';
     END;
     PERFORM consent._create_watch_triggers(w.watch_id);
     -- Whatever changed before there were triggers.
@@ -177,16 +224,16 @@ $$;
 COMMENT ON FUNCTION consent.watch(regclass, text, text, text, text, text[], text, boolean)
     IS 'Has triggers note changes of a table that a bound view reads. contact: the contact_id of a row r, as an expression, or SELECT for several; source: as bound; address: for consents known by address only; columns: those whose change matters; restricts: when an inserted row takes something away (a credit note); each_row: for tables that logical replication fills. Run it again after adding partitions.';
 
-CREATE FUNCTION consent._watched_relations(relation text, each_row boolean) RETURNS SETOF regclass
+CREATE FUNCTION consent._watched_relations(relation text) RETURNS SETOF regclass
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT r.relation FROM (
-        SELECT to_regclass(relation) AS relation
+    WITH RECURSIVE tree AS (
+        SELECT to_regclass(relation)::oid AS relid
         UNION
-        SELECT t.relid FROM pg_partition_tree(to_regclass(relation)) t WHERE NOT each_row) r
-     WHERE r.relation IS NOT NULL
+        SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid)
+    SELECT t.relid::regclass FROM tree t WHERE t.relid IS NOT NULL
 $$;
-COMMENT ON FUNCTION consent._watched_relations(text, boolean) IS 'The tables that need triggers: a partitioned table and its partitions each, since a row may name either.';
+COMMENT ON FUNCTION consent._watched_relations(text) IS 'The tables that need triggers: a table and whatever is part of it or inherits from it, since a row may name either.';
 
 CREATE FUNCTION consent._create_watch_triggers(watch integer) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
@@ -197,7 +244,13 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT w FROM consent_data.watch x WHERE x.watch_id = watch;
     FOR r IN SELECT t AS relation, o.operation, format('consent_watch_%s_%s', w.watch_id, lower(o.operation)) AS name
-               FROM consent._watched_relations(w.relation, w.each_row) t, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) o (operation) LOOP
+               FROM consent._watched_relations(w.relation) t, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) o (operation)
+              ORDER BY t <> to_regclass(w.relation), t::oid LOOP
+        -- PostgreSQL itself gives partitions the row triggers of their table.
+        IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = r.relation AND t.tgname = r.name AND t.tgparentid <> 0) THEN
+            EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', r.relation, r.name);
+            CONTINUE;
+        END IF;
         EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', r.name, r.relation);
         EXECUTE format('CREATE TRIGGER %I %s %s ON %s %s %s EXECUTE FUNCTION consent._watched(%L)', r.name,
             CASE r.operation WHEN 'TRUNCATE' THEN 'BEFORE' ELSE 'AFTER' END, r.operation, r.relation,
@@ -220,9 +273,10 @@ AS $$
 DECLARE
     r record;
 BEGIN
+    PERFORM consent._check_owner(relation);
     FOR r IN SELECT t.tgname, t.tgrelid::regclass AS relation
                FROM consent_data.watch w
-              CROSS JOIN LATERAL consent._watched_relations(w.relation, w.each_row) x
+              CROSS JOIN LATERAL consent._watched_relations(w.relation) x
                JOIN pg_trigger t ON t.tgrelid = x AND t.tgparentid = 0 AND starts_with(t.tgname, format('consent_watch_%s_', w.watch_id))
               WHERE w.relation = relation::text LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', r.tgname, r.relation);
@@ -253,19 +307,20 @@ AS $$
     SELECT b.binding_id, w.watch_id
       FROM consent_data.binding b
       JOIN consent_data.watch w ON w.kind = b.kind AND w.source IS NOT DISTINCT FROM b.source
-     WHERE to_regclass(w.relation)::oid IN (SELECT consent._tables_of(b.view)) OR to_regclass(w.relation) IS NULL
+     WHERE to_regclass(w.relation) IS NULL
+        OR EXISTS (SELECT FROM consent._tables_of(b.view) t WHERE t IN (SELECT consent._watched_relations(w.relation)::oid))
 $$;
 COMMENT ON FUNCTION consent._watched_bindings() IS 'Which bound views rest on which watched tables.';
 
 -- Whoever switches a trigger off and on again leaves another version of its row in the catalog.
-CREATE FUNCTION consent._trigger_print(watch integer, relation text, each_row boolean) RETURNS text
+CREATE FUNCTION consent._trigger_print(watch integer, relation text) RETURNS text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT md5(string_agg(t.oid || ' ' || t.xmin::text, ',' ORDER BY t.oid))
-      FROM consent._watched_relations(relation, each_row) p (relid)
+      FROM consent._watched_relations(relation) p (relid)
       JOIN pg_trigger t ON t.tgrelid = p.relid AND starts_with(t.tgname, format('consent_watch_%s_', watch))
 $$;
-COMMENT ON FUNCTION consent._trigger_print(integer, text, boolean) IS 'Fingerprint of the triggers of a watch, as they are now.';
+COMMENT ON FUNCTION consent._trigger_print(integer, text) IS 'Fingerprint of the triggers of a watch, as they are now.';
 
 -- What is wrong with a watch, if anything.
 CREATE FUNCTION consent._watch_problems() RETURNS TABLE (watch_id integer, problem text, detail text, hint text)
@@ -279,17 +334,17 @@ AS $$
            CASE WHEN t.oid IS NOT NULL THEN format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I, then consent-batch refold', p.relid, t.tgname)
                 ELSE 'Call consent.watch() again, then consent-batch refold.' END
       FROM consent_data.watch w
-     CROSS JOIN LATERAL consent._watched_relations(w.relation, w.each_row) p (relid)
+     CROSS JOIN LATERAL consent._watched_relations(w.relation) p (relid)
      CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) o (operation)
       LEFT JOIN pg_trigger t ON t.tgrelid = p.relid AND t.tgname = format('consent_watch_%s_%s', w.watch_id, lower(o.operation))
      WHERE t.oid IS NULL OR t.tgenabled <> 'A'
     UNION ALL
     SELECT w.watch_id, 'triggers were changed', w.relation, 'Run consent-batch refold: what happened meanwhile was not noted.'
-      FROM consent_data.watch w WHERE w.triggers <> consent._trigger_print(w.watch_id, w.relation, w.each_row)
+      FROM consent_data.watch w WHERE w.triggers <> consent._trigger_print(w.watch_id, w.relation)
     UNION ALL
     SELECT w.watch_id, 'replication passes the triggers by', w.relation, 'Call consent.watch(..., each_row => true): only row triggers see what logical replication writes.'
       FROM consent_data.watch w
-     WHERE NOT w.each_row AND EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid = to_regclass(w.relation))
+     WHERE NOT w.each_row AND EXISTS (SELECT FROM pg_subscription_rel s WHERE s.srrelid IN (SELECT consent._watched_relations(w.relation)))
     UNION ALL
     SELECT f.watch_id, 'change was not taken in', format('%s of them, first at %s, error %s', count(*), min(f.failed_at), min(f.error_code)),
            'Run consent-batch refold; mend the expressions given to consent.watch() if it comes again.'
@@ -301,16 +356,19 @@ COMMENT ON FUNCTION consent._watch_problems() IS 'What keeps changes of watched 
 CREATE FUNCTION consent._freshness() RETURNS TABLE (binding_id integer, kind text, sender_id integer, fresh_until timestamptz)
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT b.binding_id, b.kind, b.sender_id,
-           CASE WHEN to_regclass(b.view) IS NULL OR bool_or(p.watch_id IS NOT NULL) THEN '-infinity'
-                WHEN bool_and(w.triggers IS NOT NULL) THEN 'infinity'
-                -- Triggers know nothing of what was before them: a whole refold does.
+    SELECT b.binding_id,
+           -- Where refusals come with sales, what was not seen may be one.
+           CASE WHEN b.kind = 'purchases' AND 'refused' = ANY (b.columns) THEN 'consents' ELSE b.kind END, b.sender_id,
+           CASE WHEN to_regclass(b.view) IS NULL OR b.definition IS DISTINCT FROM consent._definition(b.view)
+                  OR EXISTS (SELECT FROM consent._watched_bindings() x JOIN consent._watch_problems() p USING (watch_id)
+                              WHERE x.binding_id = b.binding_id) THEN '-infinity'
+                -- Triggers know nothing of what was before them, nor of tables without: a whole refold does.
+                WHEN EXISTS (SELECT FROM consent._tables_of(b.view))
+                     AND NOT EXISTS (SELECT FROM consent._tables_of(b.view) t
+                                      WHERE NOT EXISTS (SELECT FROM consent_data.watch w WHERE w.triggers IS NOT NULL
+                                                           AND t IN (SELECT consent._watched_relations(w.relation)::oid))) THEN 'infinity'
                 ELSE b.seen_at + b.accepts_staleness END
       FROM consent_data.binding b
-      LEFT JOIN consent._watched_bindings() x ON x.binding_id = b.binding_id
-      LEFT JOIN consent_data.watch w ON w.watch_id = x.watch_id
-      LEFT JOIN (SELECT DISTINCT x.watch_id FROM consent._watch_problems() x) p ON p.watch_id = w.watch_id
-     GROUP BY b.binding_id
 $$;
 COMMENT ON FUNCTION consent._freshness() IS 'Until when what the folds have seen of each bound view may be used.';
 
@@ -350,7 +408,30 @@ BEGIN
     SELECT b.view, 'table is not watched'::text, t::regclass::text, 'Watch it too, if its rows say something about contacts.'::text, false
       FROM consent_data.binding b, LATERAL consent._tables_of(b.view) t
      WHERE EXISTS (SELECT FROM consent._watched_bindings() x WHERE x.binding_id = b.binding_id)
-       AND NOT EXISTS (SELECT FROM consent_data.watch w WHERE to_regclass(w.relation) = t);
+       AND NOT EXISTS (SELECT FROM consent_data.watch w WHERE t IN (SELECT consent._watched_relations(w.relation)::oid));
+    RETURN QUERY
+    SELECT w.relation, 'column matters and is not watched'::text, format('%s of %s', string_agg(DISTINCT a.attname, ', '), b.view),
+           'Name it in columns, or leave columns out.'::text, false
+      FROM consent_data.watch w JOIN consent._watched_bindings() x USING (watch_id) JOIN consent_data.binding b USING (binding_id)
+      JOIN pg_rewrite r ON r.ev_class = to_regclass(b.view)
+      JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refobjid = to_regclass(w.relation) AND d.refobjsubid > 0
+      JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+     WHERE a.attname <> ALL (w.columns)
+       AND a.attname NOT IN (SELECT k.attname FROM pg_index i JOIN pg_attribute k ON k.attrelid = i.indrelid AND k.attnum = ANY (i.indkey)
+                              WHERE i.indrelid = to_regclass(w.relation) AND i.indisprimary)
+     GROUP BY w.relation, b.view;
+    RETURN QUERY
+    SELECT w.relation, 'merges are not seen'::text, 'no primary key'::text, 'Call consent.merge_contacts() where the CRM merges contacts, or give the table a primary key.'::text, false
+      FROM consent_data.watch w
+     WHERE w.kind <> 'contacts' AND NOT w.each_row
+       AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass(w.relation) AND i.indisprimary);
+    RETURN QUERY
+    SELECT b.view, 'view was changed'::text, NULL::text, 'Bind it again, then consent-batch refold.'::text, b.kind <> 'engagement'
+      FROM consent_data.binding b WHERE to_regclass(b.view) IS NOT NULL AND b.definition IS DISTINCT FROM consent._definition(b.view);
+    RETURN QUERY
+    SELECT b.view, 'refusals name nobody'::text, format('%s of them', u.n), 'Their addresses can''t be read: mend them in the CRM or in the view.'::text, false
+      FROM consent_data.binding b, LATERAL (SELECT consent._unread_refusals(b.view, b.columns) AS n) u
+     WHERE b.kind = 'consents' AND to_regclass(b.view) IS NOT NULL AND u.n > 0;
     RETURN QUERY
     SELECT 'consent_data.pending'::text, 'noted contacts wait'::text, format('%s of them, the oldest since %s', count(*), min(p.noted_at)),
            'Run SELECT consent.refold_pending() or consent-batch refold --pending each minute.'::text, true

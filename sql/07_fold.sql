@@ -82,9 +82,9 @@ BEGIN
          WHERE ae.address_hash = ANY (all_hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
            AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(key::text))
         UNION ALL
-        SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
+        SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN least(max(c.at), by_now) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event_of(key) c
-         WHERE c.at IS NULL OR c.at <= by_now
+         WHERE c.at IS NULL OR c.at <= by_now OR c.refused AND upto = 'infinity'
          GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
         SELECT consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
@@ -113,7 +113,13 @@ COMMENT ON FUNCTION consent._state_of(text, timestamptz, timestamptz) IS 'The st
 CREATE FUNCTION consent._state_now(contact text) RETURNS consent.state
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
+    -- What was refused on a contact that was merged into this one is carried over by a fold that may write.
+    IF EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.into_id = key) THEN
+        RETURN consent._dirty();
+    END IF;
     RETURN consent._state_of(contact, 'infinity', 'infinity');
 EXCEPTION WHEN OTHERS THEN
     RETURN consent._dirty();
@@ -127,7 +133,7 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
-    IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
+    IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) OR EXISTS (SELECT FROM consent_data.pending_address) THEN
         RETURN consent._state_now(contact);
     END IF;
     RETURN (SELECT coalesce(o.state, s.state, consent._dirty())
@@ -256,16 +262,19 @@ BEGIN
         PERFORM consent._note(contact, true);
         RETURN;
     END IF;
+    -- What is noted from here on stays noted, but for what this transaction notes itself.
+    noted := ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key FOR UPDATE SKIP LOCKED);
     PERFORM consent._take_refusals(ARRAY[contact], NULL);
     PERFORM consent._carry_on(contact), consent._carry_over(contact);
     PERFORM consent._sync_addresses(contact);
-    noted := ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key FOR UPDATE SKIP LOCKED);
+    noted := noted || ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key AND p.xmin = pg_current_xact_id()::xid);
     -- Locked first, folded in a later snapshot: whatever committed before the lock is in the fold.
     INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (key, consent._dirty())
     ON CONFLICT (contact_id) DO UPDATE SET rev = s.rev + 1;
     news := consent._state_of(contact, 'infinity', 'infinity');
     IF news IS NULL THEN
         DELETE FROM consent_data.contact_state s WHERE s.contact_id = key;
+        INSERT INTO consent_data.contact_gone (contact_id) VALUES (key);
     ELSE
         UPDATE consent_data.contact_state s SET state = consent._cap(news) WHERE s.contact_id = key;
     END IF;
@@ -344,13 +353,16 @@ BEGIN
     -- What was noted before anything is read is taken in by what follows.
     DROP TABLE IF EXISTS pg_temp.consent_taken;
     CREATE TEMPORARY TABLE consent_taken AS
-    SELECT p.pending_id, NULL::bigint AS watch_failure_id, NULL::integer AS watch_id, NULL::text AS triggers, now() AS started_at FROM consent_data.pending p
+    SELECT now() AS started_at, p.pending_id, NULL::bigint AS watch_failure_id, NULL::integer AS watch_id, NULL::text AS triggers,
+           NULL::integer AS binding_id, NULL::text AS definition FROM consent_data.pending p
     UNION ALL
-    SELECT NULL, f.watch_failure_id, NULL, NULL, now() FROM consent_data.watch_failure f
+    SELECT now(), NULL, f.watch_failure_id, NULL, NULL, NULL, NULL FROM consent_data.watch_failure f
     UNION ALL
-    SELECT NULL, NULL, w.watch_id, consent._trigger_print(w.watch_id, w.relation, w.each_row), now() FROM consent_data.watch w
+    SELECT now(), NULL, NULL, w.watch_id, consent._trigger_print(w.watch_id, w.relation), NULL, NULL FROM consent_data.watch w
     UNION ALL
-    SELECT NULL, NULL, NULL, NULL, now();
+    SELECT now(), NULL, NULL, NULL, NULL, b.binding_id, consent._definition(b.view) FROM consent_data.binding b
+    UNION ALL
+    SELECT now(), NULL, NULL, NULL, NULL, NULL, NULL;
     PERFORM consent._note_holders(NULL);
     PERFORM consent._take_refusals(NULL, NULL);
     PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
@@ -395,6 +407,8 @@ DECLARE
     by_now timestamptz := clock_timestamp();
     n bigint;
 BEGIN
+    -- Whoever went before this has gone for the fold, too.
+    DELETE FROM consent_data.contact_gone;
     DROP TABLE IF EXISTS pg_temp.consent_fresh;
     CREATE TEMPORARY TABLE consent_fresh AS
     SELECT row_number() OVER (ORDER BY contact_id) AS n, contact_id, s.rev, coalesce(consent._merge(f.state, x.state), f.state) AS state
@@ -414,10 +428,10 @@ BEGIN
              WHERE e.contact_id IS DISTINCT FROM ca.contact_id
                AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(ca.contact_id::text))
             UNION ALL
-            SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN max(c.at) END, c.sender_id, c.channels, c.category_id,
+            SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN least(max(c.at), by_now) END, c.sender_id, c.channels, c.category_id,
                        c.opt_out_offered, c.refused, c.from_person)
               FROM consent_data.crm_event c
-             WHERE c.contact_id IS NOT NULL AND (c.at IS NULL OR c.at <= by_now)
+             WHERE c.contact_id IS NOT NULL AND (c.at IS NULL OR c.at <= by_now OR c.refused)
              GROUP BY c.contact_id, c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
             UNION ALL
             SELECT c.contact_id, consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
@@ -466,7 +480,7 @@ BEGIN
 
     INSERT INTO consent_data.contact_state (contact_id, state)
     SELECT f.contact_id, consent._cap(f.state) FROM pg_temp.consent_fresh f
-     WHERE f.n BETWEEN first AND last AND f.rev IS NULL
+     WHERE f.n BETWEEN first AND last AND f.rev IS NULL AND NOT EXISTS (SELECT FROM consent_data.contact_gone g WHERE g.contact_id = f.contact_id)
      ORDER BY f.contact_id
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS added = ROW_COUNT;
@@ -474,11 +488,13 @@ BEGIN
     UPDATE consent_data.contact_state s SET state = consent._cap(f.state), rev = s.rev + 1
       FROM pg_temp.consent_fresh f
      WHERE f.n BETWEEN first AND last AND f.state IS NOT NULL AND s.contact_id = f.contact_id AND s.rev = f.rev
+       AND NOT EXISTS (SELECT FROM consent_data.contact_gone g WHERE g.contact_id = f.contact_id)
        AND (s.state IS NULL OR NOT consent._same(s.state, consent._cap(f.state)));
     GET DIAGNOSTICS drifted = ROW_COUNT;
 
     DELETE FROM consent_data.contact_state s USING pg_temp.consent_fresh f
-     WHERE f.n BETWEEN first AND last AND f.state IS NULL AND s.contact_id = f.contact_id AND s.rev = f.rev;
+     WHERE f.n BETWEEN first AND last AND f.state IS NULL AND s.contact_id = f.contact_id AND s.rev = f.rev
+       AND NOT EXISTS (SELECT FROM consent_data.contact_gone g WHERE g.contact_id = f.contact_id);
     GET DIAGNOSTICS removed = ROW_COUNT;
 
     INSERT INTO consent_data.contact_overflow (contact_id, state)
@@ -496,7 +512,8 @@ BEGIN
                LEFT JOIN consent_data.contact_state s ON s.contact_id = f.contact_id
                LEFT JOIN consent_data.contact_overflow o ON o.contact_id = f.contact_id
               WHERE f.n BETWEEN first AND last
-                AND (s.contact_id IS NOT NULL AND s.rev IS DISTINCT FROM f.rev
+                AND (EXISTS (SELECT FROM consent_data.contact_gone g WHERE g.contact_id = f.contact_id)
+                     OR s.contact_id IS NOT NULL AND s.rev IS DISTINCT FROM f.rev
                          AND consent._same(s.state, consent._cap(f.state)) IS NOT TRUE
                      OR CASE WHEN consent._overflows(consent._cap(f.state)) THEN consent._same(o.state, f.state) IS NOT TRUE
                              ELSE o.contact_id IS NOT NULL END)
@@ -521,7 +538,8 @@ BEGIN
     DELETE FROM consent_data.watch_failure f USING pg_temp.consent_taken t WHERE t.watch_failure_id = f.watch_failure_id;
     UPDATE consent_data.watch w SET triggers = t.triggers FROM pg_temp.consent_taken t
      WHERE t.watch_id = w.watch_id AND t.triggers IS DISTINCT FROM w.triggers;
-    UPDATE consent_data.binding b SET seen_at = greatest(b.seen_at, (SELECT min(t.started_at) FROM pg_temp.consent_taken t));
+    UPDATE consent_data.binding b SET seen_at = greatest(b.seen_at, t.started_at), definition = t.definition
+      FROM pg_temp.consent_taken t WHERE t.binding_id = b.binding_id;
     DROP TABLE pg_temp.consent_taken;
     DROP TABLE IF EXISTS pg_temp.consent_fresh;
 END
@@ -555,6 +573,7 @@ BEGIN
                 RAISE LOG 'a contact could not be folded: %', SQLSTATE;
                 INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (r.contact_id, consent._dirty())
                 ON CONFLICT (contact_id) DO UPDATE SET state = consent._dirty(), rev = s.rev + 1;
+                DELETE FROM consent_data.contact_overflow o WHERE o.contact_id = r.contact_id;
                 DELETE FROM consent_data.pending p WHERE p.pending_id = ANY (r.ids);
         END;
     END LOOP;

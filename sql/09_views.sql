@@ -8,12 +8,18 @@ BEGIN
 
     -- A contact whose relationships don't fit has a short state that denies, and a full one beside it. One from whom
     -- something may have been taken away since the last fold is left out until the next.
+    CREATE OR REPLACE VIEW consent_data.restricted AS
+    SELECT p.contact_id FROM consent_data.pending p WHERE p.restricts
+    UNION ALL
+    SELECT ca.contact_id FROM consent_data.pending_address p JOIN consent_data.contact_address ca USING (address_hash);
+    COMMENT ON VIEW consent_data.restricted IS 'Contacts from whom something may have been taken away since the last fold.';
+
     CREATE OR REPLACE VIEW consent.decidable AS
     SELECT s.contact_id, s.state FROM consent_data.contact_state s
-     WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = s.contact_id AND p.restricts)
+     WHERE NOT EXISTS (SELECT FROM consent_data.restricted r WHERE r.contact_id = s.contact_id)
     UNION ALL
     SELECT o.contact_id, o.state FROM consent_data.contact_overflow o
-     WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = o.contact_id AND p.restricts);
+     WHERE NOT EXISTS (SELECT FROM consent_data.restricted r WHERE r.contact_id = o.contact_id);
     COMMENT ON VIEW consent.decidable IS 'Every contact with the state to decide on: WHERE state @@ (SELECT consent.question(...)).';
 
     EXECUTE format($ddl$
@@ -41,7 +47,7 @@ BEGIN
                  WHERE NOT consent._overflows(d.state)
                 UNION ALL
                 SELECT consent._decide(consent._dirty(), (SELECT consent.question(message_kind, product_category, channel, sender, at)))
-                  FROM (SELECT p.contact_id FROM consent_data.pending p WHERE p.restricts INTERSECT SELECT s.contact_id FROM consent_data.contact_state s) n) a
+                  FROM (SELECT r.contact_id FROM consent_data.restricted r INTERSECT SELECT s.contact_id FROM consent_data.contact_state s) n) a
          GROUP BY 1, 2, 3, 4
          ORDER BY 1, 2 DESC, 5 DESC;
     END;

@@ -115,7 +115,9 @@ BEGIN
         EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO consent_audit', f);
     END LOOP;
     FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.prokind IN ('f', 'p') LOOP
+              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.prokind IN ('f', 'p')
+                -- Whoever may call it may become anybody.
+                AND p.proname <> '_become' LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO consent_admin', f);
     END LOOP;
 END

@@ -49,7 +49,7 @@ struct Category {
 pub struct Config {
     pub states: pg::StateTable,
     pub overflow: Option<pg::StateTable>,
-    pub pending: Option<pg::PendingTable>,
+    pub pending: Option<pg::PendingTables>,
     pub key_type: KeyType,
     senders: HashMap<String, Sender>,
     default_sender: Option<String>,
@@ -159,7 +159,7 @@ impl Config {
         let mut config = Config {
             states: pg::StateTable::find(c"contact_state", c"contact_state_pkey").ok_or(Error::NotSetUp)?,
             overflow: pg::StateTable::find(c"contact_overflow", c"contact_overflow_pkey"),
-            pending: pg::PendingTable::find(),
+            pending: pg::PendingTables::find(),
             key_type: KeyType::Text,
             senders: HashMap::new(),
             default_sender: None,
@@ -242,6 +242,7 @@ impl Config {
                 });
             },
         )?;
+        pg::configuration_may_rest_on_any();
         let mut broken = Vec::new();
         pg::rows("SELECT kind::text, sender_id::int4, fresh_until FROM consent._freshness()", |r| {
             let (kind, until) = (r.get::<String>(1).unwrap_or_default(), r.get::<i64>(3).unwrap_or(i64::MIN));
@@ -258,7 +259,7 @@ impl Config {
         }
         let mut watched = Vec::new();
         pg::rows(
-            "SELECT x::oid FROM consent_data.watch w, LATERAL consent._watched_relations(w.relation, w.each_row) x",
+            "SELECT x::oid FROM consent_data.watch w, LATERAL consent._watched_relations(w.relation) x",
             |r| watched.extend(r.get::<pg_sys::Oid>(1)),
         )?;
         pg::configuration_rests_on(&watched);

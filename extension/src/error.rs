@@ -32,6 +32,8 @@ pub enum Error {
     Corrupt(&'static str),
     #[error("a consent question may be written by hand by administrators only")]
     ForgedQuestion,
+    #[error("this is for pg_consent's own triggers")]
+    NotByHand,
     #[error("the address key is {0}")]
     Key(&'static str),
     #[error("the address key is {fault}")]
@@ -61,7 +63,7 @@ impl Error {
             }
             Error::Null { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::Corrupt(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
-            Error::ForgedQuestion => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            Error::ForgedQuestion | Error::NotByHand => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
             Error::Key(_) | Error::KeyFile { .. } => Code::ERRCODE_CONFIG_FILE_ERROR,
             Error::Configuration(_) => Code::ERRCODE_INTERNAL_ERROR,
         }

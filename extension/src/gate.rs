@@ -107,7 +107,7 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
         *kept = Some(Asked::new(a, &config));
     }
     let Some(question) = kept.as_ref().and_then(|k| k.question.as_ref()) else { return Ok(false) };
-    if config.pending.is_some_and(|p| p.notes(key)) {
+    if config.pending.is_some_and(|p| p.may_note(key)) {
         // A parallel scan does as audiences do: who is noted is left out until folded.
         return Ok(!pg::in_parallel_mode() && allows_folded(&config, key, question)?);
     }
@@ -123,6 +123,12 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
             .and_then(|table| table.look_up(key, |state| decide::allows(state, question)))
             .unwrap_or(false),
     })
+}
+
+/// See `sql/06b_watch.sql`, which calls it where the abort of a subtransaction is certain.
+#[pg_extern(sql = false)]
+fn _become(role: pg_sys::Oid) -> Result<()> {
+    Ok(pg::become_role(role)?)
 }
 
 /// The answer for a contact whose stored state is behind, from all facts.

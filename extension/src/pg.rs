@@ -22,11 +22,19 @@ pub fn is_preloading() -> bool {
 
 /// Tables whose triggers the configuration rests on, as a set of hashes of their oids: whoever switches a trigger off
 /// makes every session look again. Two tables of one hash cost a look too many.
-static RESTS_ON: [AtomicU32; 32] = [const { AtomicU32::new(0) }; 32];
+static RESTS_ON: [AtomicU32; WORDS] = [const { AtomicU32::new(0) }; WORDS];
+const WORDS: usize = 1024;
 
 fn bit_of(relation: pg_sys::Oid) -> (usize, u32) {
     let n = relation.to_u32();
-    ((n / 32 % 32) as usize, 1 << (n % 32))
+    ((n / 32) as usize % WORDS, 1 << (n % 32))
+}
+
+/// To be called before the triggers are looked at: until it is known which they are, it may be any.
+pub fn configuration_may_rest_on_any() {
+    for word in &RESTS_ON {
+        word.store(u32::MAX, Ordering::Relaxed);
+    }
 }
 
 /// To be called with the tables that the configuration just read rests on.
@@ -165,7 +173,15 @@ impl StateTable {
 
     /// Hands the first row under `key` to `read`.
     fn look_up_row<R>(&self, key: Key<'_>, read: impl FnOnce(*mut pg_sys::TupleTableSlot) -> R) -> Option<R> {
-        let (datum, equals) = key.datum()?;
+        self.first_row(Some(key.datum()?), read)
+    }
+
+    /// Hands the first row, of those whose key equals the value, to `read`.
+    fn first_row<R>(
+        &self,
+        wanted: Option<(pg_sys::Datum, pg_sys::Oid)>,
+        read: impl FnOnce(*mut pg_sys::TupleTableSlot) -> R,
+    ) -> Option<R> {
         // SAFETY: opened relations, scan, slot and scan key live until they are closed below; an error in between
         // aborts the (sub)transaction, whose resource owner releases them. An active snapshot exists whenever SQL
         // calls a function.
@@ -174,10 +190,13 @@ impl StateTable {
             let heap = pg_sys::table_open(self.table, share);
             let index = pg_sys::index_open(self.index, share);
             let slot = pg_sys::table_slot_create(heap, std::ptr::null_mut());
-            let scan = pg_sys::index_beginscan(heap, index, pg_sys::GetActiveSnapshot(), 1, 0);
-            let mut wanted = pg_sys::ScanKeyData::default();
-            pg_sys::ScanKeyInit(&mut wanted, 1, pg_sys::BTEqualStrategyNumber as u16, equals, datum);
-            pg_sys::index_rescan(scan, &mut wanted, 1, std::ptr::null_mut(), 0);
+            let keys = wanted.map_or(0, |_| 1);
+            let scan = pg_sys::index_beginscan(heap, index, pg_sys::GetActiveSnapshot(), keys, 0);
+            let mut key = pg_sys::ScanKeyData::default();
+            if let Some((datum, equals)) = wanted {
+                pg_sys::ScanKeyInit(&mut key, 1, pg_sys::BTEqualStrategyNumber as u16, equals, datum);
+            }
+            pg_sys::index_rescan(scan, &mut key, keys, std::ptr::null_mut(), 0);
             let found = pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
             let result = found.then(|| read(slot));
             pg_sys::index_endscan(scan);
@@ -189,22 +208,27 @@ impl StateTable {
     }
 }
 
-/// `consent_data.pending`, and its index on `(contact_id, restricts)`.
+/// `consent_data.pending` and `pending_address`, with their indexes.
 #[derive(Debug, Clone, Copy)]
-pub struct PendingTable {
-    table: pg_sys::Oid,
-    index: pg_sys::Oid,
+pub struct PendingTables {
+    contacts: StateTable,
+    addresses: StateTable,
 }
 
-impl PendingTable {
-    pub fn find() -> Option<PendingTable> {
-        Some(PendingTable { table: relation(c"pending")?, index: relation(c"pending_contact")? })
+impl PendingTables {
+    pub fn find() -> Option<PendingTables> {
+        let find = |table, index| {
+            Some(StateTable { table: relation(table)?, index: relation(index)?, state_column: 0 })
+        };
+        Some(PendingTables {
+            contacts: find(c"pending", c"pending_contact")?,
+            addresses: find(c"pending_address", c"pending_address_hash")?,
+        })
     }
 
-    /// Whether the contact's state is to be folded anew, as the current snapshot sees it.
-    pub fn notes(&self, key: Key<'_>) -> bool {
-        let whole = StateTable { table: self.table, index: self.index, state_column: 0 };
-        whole.look_up_row(key, |_| ()).is_some()
+    /// Whether the contact's state may be behind, as the current snapshot sees it. A noted address may be anybody's.
+    pub fn may_note(&self, key: Key<'_>) -> bool {
+        self.contacts.look_up_row(key, |_| ()).is_some() || self.addresses.first_row(None, |_| ()).is_some()
     }
 }
 
@@ -276,6 +300,25 @@ pub fn as_owner<R>(relation: pg_sys::Oid, read: impl FnOnce() -> R) -> R {
         pg_sys::SetUserIdAndSecContext(user, context);
         result
     }
+}
+
+/// Goes on with the rights of `role`, in the restricted manner of index and view maintenance.
+///
+/// There is no way back but the abort of the (sub)transaction, which puts back the user it began with; and the end of a
+/// function with rights of its own, which does the same.
+pub fn become_role(role: pg_sys::Oid) -> Result<(), Error> {
+    let (mut user, mut context) = (pg_sys::InvalidOid, 0);
+    // SAFETY: plain setters and getters of backend state.
+    unsafe {
+        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
+        // Only from inside a function that runs with its owner's rights, whose end puts back the caller's.
+        if context & pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32 == 0 {
+            return Err(Error::NotByHand);
+        }
+        let restricted = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
+        pg_sys::SetUserIdAndSecContext(role, context | restricted as i32);
+    }
+    Ok(())
 }
 
 /// Whether the current user has the privileges of `role`. A role that does not exist is nobody's.
