@@ -259,7 +259,8 @@ impl Config {
         }
         let mut watched = Vec::new();
         pg::rows(
-            "SELECT x::oid FROM consent_data.watch w, LATERAL consent._watched_relations(w.relation) x",
+            "SELECT x::oid FROM consent_data.watch w, LATERAL consent._watched_relations(w.relation) x
+             UNION ALL SELECT to_regclass(b.view)::oid FROM consent_data.binding b",
             |r| watched.extend(r.get::<pg_sys::Oid>(1)),
         )?;
         pg::configuration_rests_on(&watched);

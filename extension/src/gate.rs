@@ -108,8 +108,13 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
     }
     let Some(question) = kept.as_ref().and_then(|k| k.question.as_ref()) else { return Ok(false) };
     if config.pending.is_some_and(|p| p.may_note(key)) {
-        // A parallel scan does as audiences do: who is noted is left out until folded.
-        return Ok(!pg::in_parallel_mode() && allows_folded(&config, key, question)?);
+        if !pg::in_parallel_mode() {
+            return allows_folded(&config, key, question);
+        }
+        // A parallel scan does as audiences do: who is restricted is left out until folded.
+        if is_restricted(&config, key)? {
+            return Ok(false);
+        }
     }
     let answer = config.states.look_up(key, |state| {
         let overflows = StateView::new(state).is_ok_and(|v| v.overflow);
@@ -140,6 +145,18 @@ fn allows_folded(config: &Config, key: Key<'_>, question: &Question) -> Result<b
         })
     })?;
     Ok(allowed)
+}
+
+fn is_restricted(config: &Config, key: Key<'_>) -> Result<bool> {
+    let mut restricted = true;
+    pg::as_owner(config.states.table, || {
+        pg::rows_of(
+            "SELECT EXISTS (SELECT FROM consent_data.restricted r WHERE r.contact_id = consent_data.key($1))",
+            Some(&key.to_string()),
+            |r| restricted = r.get(1).unwrap_or(true),
+        )
+    })?;
+    Ok(restricted)
 }
 
 /// The key in the type of the tables; `None` (an unknown contact) where it can't be one of them.

@@ -42,6 +42,11 @@ fn may(asker: &mut Client, contact: i64) -> [bool; 2] {
     [row.get(0), row.get(1)]
 }
 
+fn why(asker: &mut Client, contact: i64) -> String {
+    let asked = "SELECT format('%s %s', reason, freshness) FROM consent.explain_send($1::bigint, 'newsletter', 'shoes')";
+    asker.query_one(asked, &[&contact]).unwrap().get(0)
+}
+
 #[test]
 fn no_refusal_is_lost_and_no_deadlock_reaches_the_crm_under_load() {
     let cluster = Cluster::start(Options::default()).unwrap();
@@ -110,7 +115,8 @@ fn refuse_until(cluster: &Cluster, over: &AtomicBool) -> usize {
     while !over.load(Ordering::Relaxed) && refused.len() < 1000 {
         let contact = 1_000_001 + refused.len() as i64;
         let way = WAYS[refused.len() % WAYS.len()];
-        assert_eq!(may(&mut asker, contact), [true, true], "{contact} before `{way}`");
+        let before = may(&mut asker, contact);
+        assert_eq!(before, [true, true], "{contact} before `{way}`: {}", why(&mut asker, contact));
         let mut t = crm.transaction().unwrap();
         t.batch_execute(&way.replace('%', &contact.to_string())).unwrap();
         t.commit().unwrap();
