@@ -556,7 +556,7 @@ AS $$
       JOIN consent_data.crm_contact c USING (contact_id),
            LATERAL (SELECT CASE ca.channel_group WHEN 'email' THEN c.email WHEN 'phone' THEN c.phone ELSE c.post END) a (address)
      WHERE ca.address_hash = ANY (hashes)
-       AND consent._try_address_hash(CASE ca.channel_group WHEN 'phone' THEN 'sms' ELSE ca.channel_group END, a.address, c.country) = ca.address_hash
+       AND ca.address_hash = ANY (consent._address_hashes(CASE ca.channel_group WHEN 'phone' THEN 'sms' ELSE ca.channel_group END, a.address, c.country))
      ORDER BY ca.address_hash, ca.contact_id
 $$;
 COMMENT ON FUNCTION consent._clear_addresses(bytea[]) IS 'The addresses behind hashes, where a bound CRM still has them.';
@@ -604,7 +604,8 @@ BEGIN
         SELECT * FROM consent._clear_addresses(ARRAY(SELECT DISTINCT w.hash FROM written w WHERE w.hash IS NOT NULL))
     )
     SELECT w.contact, c.address, encode(w.hash, 'hex'),
-           CASE WHEN w.hash IS NOT NULL AND (only_one_key OR c.address IS NOT NULL) THEN consent._import_fingerprint() END,
+           CASE WHEN w.hash IS NOT NULL AND (only_one_key OR w.hash = consent._try_address_hash(CASE a.channel_group WHEN 'phone' THEN 'sms' ELSE a.channel_group END, c.address, c.country))
+                THEN consent._import_fingerprint() END,
            -- The channel named first says what the address is.
            CASE WHEN r.about = '{}' THEN NULL
                 WHEN r.kind IN ('objection', 'erasure_request') THEN CASE a.channel_group WHEN 'phone' THEN 'sms' ELSE coalesce(a.channel_group, 'email') END
@@ -619,7 +620,7 @@ BEGIN
       LEFT JOIN clear c ON c.hash = w.hash
      WHERE asked IS NULL OR asked = ANY (r.about) OR r.about = '{}' AND asked <> 'email'
      ORDER BY r.event_id, w.contact NULLS LAST, w.hash LOOP
-        unlabelled := unlabelled + (found.address_hash IS NOT NULL AND found.key_fingerprint IS NULL)::integer;
+        unlabelled := unlabelled + (found.address_hash IS NOT NULL AND found.key_fingerprint IS NULL AND found.address IS NULL)::integer;
         RETURN NEXT found;
     END LOOP;
     IF unlabelled > 0 THEN
@@ -652,7 +653,8 @@ BEGIN
         SELECT * FROM consent._clear_addresses(ARRAY(SELECT DISTINCT g.address_hash FROM given g WHERE g.address_hash IS NOT NULL))
     )
     SELECT g.contact_id::text, c.address, encode(g.address_hash, 'hex'),
-           CASE WHEN g.address_hash IS NOT NULL AND (only_one_key OR c.address IS NOT NULL) THEN consent._import_fingerprint() END, c.country, (SELECT string_agg(x, ' ' ORDER BY (CASE WHEN x IN ('email', 'post') THEN x ELSE 'phone' END) = a.channel_group DESC NULLS LAST, x) FROM unnest(g.about) x),
+           CASE WHEN g.address_hash IS NOT NULL AND (only_one_key OR g.address_hash = consent._try_address_hash(CASE a.channel_group WHEN 'phone' THEN 'sms' ELSE a.channel_group END, c.address, c.country))
+                THEN consent._import_fingerprint() END, c.country, (SELECT string_agg(x, ' ' ORDER BY (CASE WHEN x IN ('email', 'post') THEN x ELSE 'phone' END) = a.channel_group DESC NULLS LAST, x) FROM unnest(g.about) x),
            array_to_string(g.aims, ' '), g.detail->>'method', k.name, s.name, consent._export_instant(g.at), g.evidence::text,
            g.detail->>'expires', g.detail->>'double_opt_in', consent._export_instant(f.at), g.detail->>'names_sender'
       FROM given g
