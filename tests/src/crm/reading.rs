@@ -86,6 +86,10 @@ impl Contact {
         profile.subscriber = self.subscriber.unwrap_or(Subscriber::Unknown);
         profile.address_kind = self.address_kind.unwrap_or(AddressKind::Unknown);
         profile.addresses = [AddressInUse { tag: 1, since: None }; 3];
+        // What stands there and can't be read is no address.
+        if self.email.is_some() && self.address(AddressGroup::Email).is_none() {
+            profile.addresses[AddressGroup::Email as usize].tag = 0;
+        }
         State::of_profile(profile)
     }
 }
