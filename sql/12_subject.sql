@@ -53,9 +53,9 @@ COMMENT ON FUNCTION consent._restriction_kind(text)
 CREATE FUNCTION consent._restriction_detail(detail jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each(detail) d WHERE d.key IN ('scope', 'via', 'register')
+    SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each(detail) d WHERE d.key IN ('scope', 'via', 'register', 'source', 'standing')
 $$;
-COMMENT ON FUNCTION consent._restriction_detail(jsonb) IS 'What a restriction needs of its detail: codes, nothing of the person.';
+COMMENT ON FUNCTION consent._restriction_detail(jsonb) IS 'What a restriction needs of its detail: codes and the number of the CRM''s row, by which it is known not to be a new one.';
 
 -- Erasure ---------------------------------------------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ BEGIN
             jsonb_build_object('what', 'the record of the erasure, by keyed hash', 'rows', cardinality(done),
                 'why', 'proof of acting on the request (GDPR art. 5(2))')) END,
         'in_crm', in_crm,
-        'advice', CASE WHEN in_crm THEN 'the bound views still show the contact: erase it in the CRM too; until then a state is kept that denies' END));
+        'advice', CASE WHEN in_crm THEN 'the bound views still show the contact: erase it in the CRM too, with its rows in block lists, then call erase() again; until then a state is kept that denies' END));
 END
 $$;
 COMMENT ON FUNCTION consent.erase(text, text)
@@ -470,7 +470,7 @@ BEGIN
                                     OR x.event_id IN (SELECT ae.event_id FROM consent_data.contact_address ca
                                                         JOIN consent_data.address_event ae USING (address_hash) WHERE ca.contact_id = key)))),
             e.channels, (SELECT c.name FROM consent_data.category c WHERE c.category_id = e.category_id), r.name, NULL, NULL, NULL, NULL,
-            coalesce(consent._restriction_detail(e.detail), '{}') || jsonb_build_object('merged_from', v_origin::bigint),
+            coalesce(consent._restriction_detail(e.detail) - '{source,standing}'::text[], '{}') || jsonb_build_object('merged_from', v_origin::bigint),
             NULL, NULL, NULL, NULL);
         carried := true;
     END LOOP;
@@ -683,7 +683,7 @@ CREATE FUNCTION consent._suppression(event jsonb) RETURNS jsonb
 AS $$
     SELECT consent._with_names((SELECT jsonb_object_agg(f.key, f.value) FROM jsonb_each(event) f
                                  WHERE f.key IN ('kind', 'at', 'recorded_at', 'channels', 'sender_id', 'category_id')))
-        || coalesce(consent._restriction_detail(nullif(event->'detail', 'null')), '{}')
+        || coalesce(consent._restriction_detail(nullif(event->'detail', 'null')) - '{source,standing}'::text[], '{}')
 $$;
 COMMENT ON FUNCTION consent._suppression(jsonb) IS 'What a contact may be told of a refusal that reaches it from another.';
 

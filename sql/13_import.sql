@@ -194,7 +194,14 @@ DECLARE
     v_codes constant text[] := consent._codes('channel');
     v_fingerprint constant text := consent._import_fingerprint();
     v_now constant timestamptz := clock_timestamp();
+    -- Around keys and addresses spreadsheets leave more than blanks.
+    v_space constant text := (SELECT string_agg(chr(c), '') FROM unnest(ARRAY[9, 10, 11, 12, 13, 32, 160, 8192, 8193, 8194, 8195, 8196, 8197,
+        8198, 8199, 8200, 8201, 8202, 8203, 8232, 8233, 8239, 8287, 8288, 12288, 65279]) c WHERE c < 128 OR getdatabaseencoding() = 'UTF8');
+    -- Where each bound table of contacts has a prefix, a key without one is nobody's.
+    v_sources constant text[] := CASE WHEN key_type = 'text' AND NOT EXISTS (SELECT FROM consent_data.binding b WHERE b.kind = 'contacts' AND b.source IS NULL)
+        THEN (SELECT array_agg(DISTINCT b.source || ':') FROM consent_data.binding b WHERE b.source IS NOT NULL) END;
     v_zone text := provenance->>'timezone';
+    v_noted text[];
     n bigint;
     of bigint;
 BEGIN
@@ -227,9 +234,6 @@ BEGIN
         DROP TABLE pg_temp.consent_import_fact;
     END IF;
     IF to_regclass('pg_temp.consent_import_bound') IS NOT NULL THEN
-        IF NOT is_consent THEN
-            PERFORM consent._note_merged(ARRAY(SELECT f.contact_id::text FROM pg_temp.consent_import_fact f WHERE f.is_new AND f.contact_id IS NOT NULL));
-        END IF;
         DROP TABLE pg_temp.consent_import_bound;
     END IF;
 
@@ -241,8 +245,8 @@ BEGIN
            CASE WHEN c.confirmed_text IS NOT NULL THEN consent._import_instant(c.confirmed_text, v_zone, false) END AS confirmed_at
       FROM (SELECT r.n,
                    CASE WHEN r.j->>'line' ~ '^[0-9]{1,18}$' THEN (r.j->>'line')::bigint ELSE r.n END AS line,
-                   nullif(btrim(r.j->>'contact'), '') AS contact,
-                   nullif(btrim(r.j->>'address'), '') AS address,
+                   nullif(btrim(r.j->>'contact', v_space), '') AS contact,
+                   nullif(btrim(r.j->>'address', v_space), '') AS address,
                    nullif(regexp_replace(lower(btrim(r.j->>'address_hash')), '^\\x', ''), '') AS hash_text,
                    nullif(regexp_replace(lower(btrim(r.j->>'key_fingerprint')), '^\\x', ''), '') AS fingerprint,
                    consent._import_list(r.j->CASE WHEN is_consent THEN 'channels' ELSE 'channel' END) AS channels,
@@ -297,6 +301,9 @@ BEGIN
       FROM (SELECT i.n, nullif(concat_ws('; ',
           CASE WHEN i.contact IS NULL AND is_consent THEN 'contact is missing'
                WHEN NOT consent._import_is_key(i.contact, key_type) THEN 'contact is not a ' || key_type || ' key'
+               WHEN octet_length(i.contact) > 1000 THEN 'contact is longer than 1000 bytes'
+               WHEN NOT EXISTS (SELECT FROM unnest(v_sources) p WHERE starts_with(i.contact, p) AND i.contact <> p) AND i.contact IS NOT NULL AND v_sources IS NOT NULL
+                    THEN 'contact has no prefix of a bound source'
                WHEN i.contact IS NULL AND i.address IS NULL AND i.hash_text IS NULL THEN 'contact and address are missing'
                WHEN i.contact IS NULL AND i.kind = 'opt_in_refused' THEN 'contact is missing: without one, kind opt_out binds the address' END,
           CASE WHEN i.hash_text IS NULL AND i.address IS NOT NULL AND i.hash IS NULL THEN CASE i.channel_group
@@ -304,9 +311,13 @@ BEGIN
                     WHEN 'phone' THEN 'address is not a valid phone number, or a national one without its country'
                     ELSE 'address is not a postal address' END
                WHEN i.hash_text !~ '^[0-9a-f]{64}$' THEN 'address_hash is not 64 hexadecimal digits'
-               WHEN i.hash_text IS NOT NULL AND i.hash IS NULL AND i.fingerprint IS NULL THEN 'key_fingerprint is missing'
-               WHEN i.hash_text IS NOT NULL AND i.hash IS NULL AND i.fingerprint IS DISTINCT FROM v_fingerprint
-                    THEN 'address_hash was made with another key than this database''s'
+               WHEN i.hash_text IS NOT NULL AND i.hash IS NULL AND i.fingerprint IS NULL THEN 'cannot be told under which key address_hash was made: key_fingerprint is missing'
+               WHEN i.hash_text IS NOT NULL AND i.hash IS NULL AND i.fingerprint <> v_fingerprint
+                    THEN CASE WHEN NOT EXISTS (SELECT FROM consent_data.key_generation g WHERE encode(g.fingerprint, 'hex') = i.fingerprint)
+                              THEN 'address_hash was made with another key than this database''s'
+                              -- Found under the newest key only where the address has been seen since.
+                              WHEN NOT EXISTS (SELECT FROM consent_data.address_alias a WHERE a.old_hash = decode(i.hash_text, 'hex'))
+                              THEN 'address_hash was made with an older key of this database, and its address was not seen since: name the address' END
                WHEN i.fingerprint = v_fingerprint AND encode(i.hash, 'hex') <> i.hash_text THEN 'address and address_hash are not of one address' END,
           CASE WHEN NOT is_consent AND i.kind NOT IN ('opt_out', 'objection', 'opt_in_refused', 'erasure_request', 'register_listed')
                     THEN 'kind is not opt_out, objection, opt_in_refused, erasure_request or register_listed' END,
@@ -335,7 +346,7 @@ BEGIN
           CASE WHEN i.names_sender IS NOT NULL AND consent._import_boolean(i.names_sender) IS NULL THEN 'names_sender is not true or false' END), '') AS problem
               FROM pg_temp.consent_import i) p
      WHERE p.n = i.n AND p.problem IS NOT NULL;
-    UPDATE pg_temp.consent_import i SET hash = decode(i.hash_text, 'hex')
+    UPDATE pg_temp.consent_import i SET hash = consent._canonical(decode(i.hash_text, 'hex'))
      WHERE i.problem IS NULL AND i.hash IS NULL AND i.hash_text IS NOT NULL;
 
     -- The facts ------------------------------------------------------------------------------------------------
@@ -389,11 +400,14 @@ BEGIN
                AND consent._import_says(e.kind, e.sender_id, e.channels, e.category_id, e.purposes, e.detail, e.evidence) = f.says
                AND NOT (f.undated AND EXISTS (SELECT FROM consent_data.event o
                     WHERE o.contact_id = f.contact_id AND o.kind IN ('opt_in', 'opt_in_confirmed') AND o.sender_id = e.sender_id AND o.at > e.at))
+               AND NOT (f.undated AND f.contact_id IS NOT NULL AND EXISTS (SELECT FROM consent_data.crm_consent_of(f.contact_id) o
+                    WHERE o.kind IN ('opt_in', 'opt_in_confirmed') AND o.sender_id = e.sender_id AND o.at > e.at))
                AND NOT (f.undated AND f.contact_id IS NULL AND EXISTS (
                    -- By index, whatever the statistics: OFFSET keeps the order of the look-ups.
                    SELECT FROM (SELECT ca.contact_id FROM consent_data.contact_address ca WHERE ca.address_hash = f.hash OFFSET 0) h,
-                        LATERAL (SELECT FROM consent_data.event o WHERE o.contact_id = h.contact_id AND o.kind IN ('opt_in', 'opt_in_confirmed')
-                                    AND o.sender_id = e.sender_id AND o.at > e.at OFFSET 0) o))
+                        LATERAL (SELECT FROM (SELECT x.kind, x.sender_id, x.at FROM consent_data.event x WHERE x.contact_id = h.contact_id
+                                              UNION ALL SELECT x.kind, x.sender_id, x.at FROM consent_data.crm_consent_of(h.contact_id) x) o
+                                  WHERE o.kind IN ('opt_in', 'opt_in_confirmed') AND o.sender_id = e.sender_id AND o.at > e.at OFFSET 0) o))
              GROUP BY 1, 2) d
      WHERE d.n = f.n AND d.part = f.part;
 
@@ -450,7 +464,7 @@ BEGIN
           JOIN (SELECT k.kind, k.channels, k.named, consent._reached(k.kind, k.channels, k.named) AS names
                   FROM (SELECT DISTINCT f.kind, f.channels, f.hash IS NOT NULL AS named FROM pg_temp.consent_import_fact f OFFSET 0) k) g
             ON g.kind = f.kind AND g.channels IS NOT DISTINCT FROM f.channels AND g.named = (f.hash IS NOT NULL),
-               LATERAL (SELECT f.hash, f.channel_group WHERE f.hash IS NOT NULL
+               LATERAL (SELECT unnest(consent._with_aliases(ARRAY[f.hash])), f.channel_group WHERE f.hash IS NOT NULL
                         UNION ALL
                         SELECT ca.address_hash, ca.channel_group FROM consent_data.contact_address ca
                          WHERE ca.contact_id = f.contact_id AND ca.channel_group = ANY (g.names)) b (hash, channel_group)
@@ -471,14 +485,17 @@ BEGIN
         SELECT b.hash, b.event_id FROM pg_temp.consent_import_bound b ORDER BY 1, 2;
 
         -- No contact's state is locked: from here on the contacts concerned deny, and a drain folds them.
-        INSERT INTO consent_data.pending (contact_id, restricts)
-        SELECT c.contact_id, NOT is_consent
-          FROM (SELECT f.contact_id FROM pg_temp.consent_import_fact f WHERE f.is_new AND f.contact_id IS NOT NULL
-                UNION
-                SELECT ca.contact_id FROM pg_temp.consent_import_bound b JOIN consent_data.contact_address ca ON ca.address_hash = b.hash) c
-         ORDER BY 1;
+        WITH noted AS (
+            INSERT INTO consent_data.pending (contact_id, restricts)
+            SELECT c.contact_id, NOT is_consent
+              FROM (SELECT f.contact_id FROM pg_temp.consent_import_fact f WHERE f.is_new AND f.contact_id IS NOT NULL
+                    UNION
+                    SELECT ca.contact_id FROM pg_temp.consent_import_bound b JOIN consent_data.contact_address ca ON ca.address_hash = b.hash) c
+             ORDER BY 1
+            RETURNING contact_id)
+        SELECT array_agg(x.contact_id::text) INTO v_noted FROM noted x;
         IF NOT is_consent THEN
-            PERFORM consent._note_merged(ARRAY(SELECT f.contact_id::text FROM pg_temp.consent_import_fact f WHERE f.is_new AND f.contact_id IS NOT NULL));
+            PERFORM consent._note_merged(v_noted);
         END IF;
         DROP TABLE pg_temp.consent_import_bound;
     END IF;
@@ -539,7 +556,7 @@ AS $$
       JOIN consent_data.crm_contact c USING (contact_id),
            LATERAL (SELECT CASE ca.channel_group WHEN 'email' THEN c.email WHEN 'phone' THEN c.phone ELSE c.post END) a (address)
      WHERE ca.address_hash = ANY (hashes)
-       AND consent._try_address_hash(CASE ca.channel_group WHEN 'phone' THEN 'sms' ELSE ca.channel_group END, a.address, c.country) = ca.address_hash
+       AND ca.address_hash = ANY (consent._address_hashes(CASE ca.channel_group WHEN 'phone' THEN 'sms' ELSE ca.channel_group END, a.address, c.country))
      ORDER BY ca.address_hash, ca.contact_id
 $$;
 COMMENT ON FUNCTION consent._clear_addresses(bytea[]) IS 'The addresses behind hashes, where a bound CRM still has them.';
@@ -561,24 +578,34 @@ AS $$
 DECLARE
     asked constant text := $1;
     v_sender constant integer := consent._sender_id($2);
+    -- Once the key was rotated, a hash says no more under which it was made, unless its address is at hand.
+    only_one_key constant boolean := (SELECT count(*) FROM consent_data.key_generation) < 2;
+    unlabelled bigint := 0;
+    found consent.suppression_row;
 BEGIN
     IF asked <> ALL (consent._codes('channel')) THEN
         RAISE EXCEPTION 'channel `%` is not known', asked USING ERRCODE = 'undefined_object',
             HINT = format('Write one of %s, or NULL for all.', array_to_string(consent._codes('channel'), ', '));
     END IF;
-    RETURN QUERY
+    FOR found IN
     WITH refusal AS (
         SELECT e.*, consent._import_channels(e.kind, e.channels) AS about FROM consent_data.event e
          WHERE e.sender_id = v_sender AND e.kind IN ('opt_out', 'objection', 'opt_in_refused', 'erasure_request', 'register_listed')
     ), written AS (
-        SELECT r.event_id, r.contact_id::text AS contact, r.address_hash AS hash FROM refusal r WHERE r.contact_id IS NOT NULL
-        UNION ALL
-        SELECT r.event_id, NULL, ae.address_hash FROM refusal r JOIN consent_data.address_event ae USING (event_id)
-         WHERE r.contact_id IS NULL OR ae.address_hash IS DISTINCT FROM r.address_hash
+        SELECT r.event_id, r.contact_id::text AS contact, coalesce(o.new_hash, r.address_hash) AS hash
+          FROM refusal r LEFT JOIN consent_data.address_alias o ON o.old_hash = r.address_hash
+         WHERE r.contact_id IS NOT NULL
+        UNION
+        SELECT r.event_id, NULL, coalesce(n.new_hash, ae.address_hash) FROM refusal r JOIN consent_data.address_event ae USING (event_id)
+          LEFT JOIN consent_data.address_alias o ON o.old_hash = r.address_hash
+          LEFT JOIN consent_data.address_alias n ON n.old_hash = ae.address_hash
+         WHERE r.contact_id IS NULL OR coalesce(n.new_hash, ae.address_hash) IS DISTINCT FROM coalesce(o.new_hash, r.address_hash)
     ), clear AS (
         SELECT * FROM consent._clear_addresses(ARRAY(SELECT DISTINCT w.hash FROM written w WHERE w.hash IS NOT NULL))
     )
-    SELECT w.contact, c.address, encode(w.hash, 'hex'), CASE WHEN w.hash IS NOT NULL THEN consent._import_fingerprint() END,
+    SELECT w.contact, c.address, encode(w.hash, 'hex'),
+           CASE WHEN w.hash IS NOT NULL AND (only_one_key OR w.hash = consent._try_address_hash(CASE a.channel_group WHEN 'phone' THEN 'sms' ELSE a.channel_group END, c.address, c.country))
+                THEN consent._import_fingerprint() END,
            -- The channel named first says what the address is.
            CASE WHEN r.about = '{}' THEN NULL
                 WHEN r.kind IN ('objection', 'erasure_request') THEN CASE a.channel_group WHEN 'phone' THEN 'sms' ELSE coalesce(a.channel_group, 'email') END
@@ -592,7 +619,15 @@ BEGIN
       LEFT JOIN consent_data.address a ON a.address_hash = w.hash
       LEFT JOIN clear c ON c.hash = w.hash
      WHERE asked IS NULL OR asked = ANY (r.about) OR r.about = '{}' AND asked <> 'email'
-     ORDER BY r.event_id, w.contact NULLS LAST, w.hash;
+     ORDER BY r.event_id, w.contact NULLS LAST, w.hash LOOP
+        unlabelled := unlabelled + (found.address_hash IS NOT NULL AND found.key_fingerprint IS NULL AND found.address IS NULL)::integer;
+        RETURN NEXT found;
+    END LOOP;
+    IF unlabelled > 0 THEN
+        RAISE WARNING '% rows have an address_hash of which nobody can say under which key it was made', unlabelled
+            USING DETAIL = 'The key was rotated, and the bound views don''t show the address. These rows have no key_fingerprint, and an import rejects them.',
+                  HINT = 'Keep this database''s ledger until their addresses have been seen again, or are of no more use.';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION consent.export_suppressions(text, text)
@@ -605,6 +640,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_sender constant integer := consent._sender_id($1);
+    only_one_key constant boolean := (SELECT count(*) FROM consent_data.key_generation) < 2;
 BEGIN
     RETURN QUERY
     WITH given AS (
@@ -616,8 +652,9 @@ BEGIN
     ), clear AS (
         SELECT * FROM consent._clear_addresses(ARRAY(SELECT DISTINCT g.address_hash FROM given g WHERE g.address_hash IS NOT NULL))
     )
-    SELECT g.contact_id::text, c.address, encode(g.address_hash, 'hex'), CASE WHEN g.address_hash IS NOT NULL THEN consent._import_fingerprint() END,
-           c.country, (SELECT string_agg(x, ' ' ORDER BY (CASE WHEN x IN ('email', 'post') THEN x ELSE 'phone' END) = a.channel_group DESC NULLS LAST, x) FROM unnest(g.about) x),
+    SELECT g.contact_id::text, c.address, encode(g.address_hash, 'hex'),
+           CASE WHEN g.address_hash IS NOT NULL AND (only_one_key OR g.address_hash = consent._try_address_hash(CASE a.channel_group WHEN 'phone' THEN 'sms' ELSE a.channel_group END, c.address, c.country))
+                THEN consent._import_fingerprint() END, c.country, (SELECT string_agg(x, ' ' ORDER BY (CASE WHEN x IN ('email', 'post') THEN x ELSE 'phone' END) = a.channel_group DESC NULLS LAST, x) FROM unnest(g.about) x),
            array_to_string(g.aims, ' '), g.detail->>'method', k.name, s.name, consent._export_instant(g.at), g.evidence::text,
            g.detail->>'expires', g.detail->>'double_opt_in', consent._export_instant(f.at), g.detail->>'names_sender'
       FROM given g

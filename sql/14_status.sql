@@ -87,7 +87,8 @@ BEGIN
         ELSE replace(replace(support->>'kind', 'opt_out', 'opt-out'), '_', ' ') END
         || CASE WHEN v_own THEN '' ELSE ' of another holder of the address' END;
     status := answer->>'status';
-    since := v_since;
+    -- A flag without a date says since when we know of it, not since when it holds.
+    since := CASE WHEN (answer->>'standing_flag')::boolean IS NOT TRUE THEN v_since END;
     how := concat_ws(': ', concat_ws(' by ', words, CASE WHEN e->>'kind' = 'opt_out' AND v_via <> 'system' THEN replace(v_via, '_', ' ') END),
                      CASE WHEN v_own THEN coalesce(e->>'reason', e->'detail'->>'reason_code') END);
     detail := jsonb_strip_nulls(jsonb_build_object(
@@ -99,7 +100,7 @@ BEGIN
         'except', (SELECT jsonb_agg(c.name ORDER BY c.name) FROM jsonb_array_elements_text(answer->'except_category_ids') x
                      JOIN consent_data.category c ON c.category_id = x::integer),
         'by_another_contact', CASE WHEN NOT v_own THEN true END,
-        'source', e->'detail'->>'source', 'event_id', CASE WHEN v_own THEN (e->>'event_id')::bigint END));
+        'source', CASE WHEN v_own THEN e->'detail'->>'source' END, 'event_id', CASE WHEN v_own THEN (e->>'event_id')::bigint END));
     RETURN NEXT;
 END
 $$;

@@ -5,11 +5,14 @@ CREATE SCHEMA IF NOT EXISTS consent_binding;
 COMMENT ON SCHEMA consent_binding IS 'What the bindings of CRMs share; see docs/binding.md. Each function may be replaced by a better one of your own.';
 
 -- A record marked "company" may be a sole trader, whom the law protects like any individual. Only a legal form in the
--- name says that it is a legal person; whatever else is unknown, and unknown counts as an individual.
+-- name says that it is a legal person; whatever else is unknown, and unknown counts as an individual. Forms that are
+-- surnames and words too (Maria Sa, Sunrise Spa) count with dots, or in capitals where not all is in capitals.
 CREATE OR REPLACE FUNCTION consent_binding.is_legal_person(name text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE(pg_catalog.replace(pg_catalog.lower(name), '.', '') ~
-        '[ ,(](ltd|limited|llp|plc|cic|gmbh|ag|kgaa|ug|se|sa|sas|sasu|sarl|eurl|bv|nv|bvba|srl|spa|sl|slu|oy|oyj|ab|aps|a/s|asa|inc|incorporated|corp|corporation|llc|pty ltd|pte ltd)\)? *$',
+            '[ ,](ltd|limited|llp|plc|cic|gmbh|kgaa|sas|sasu|sarl|eurl|bvba|srl|slu|oyj|aps|a/s|asa|inc|incorporated|corp|corporation|llc|pty ltd|pte ltd) *$'
+        OR name ~* '[ ,](a\.g|u\.g|s\.e|s\.a|b\.v|n\.v|s\.l|o\.y|a\.b|s\.p\.a)\.? *$'
+        OR name ~ '[[:lower:]].*[ ,](AG|UG|SE|SA|BV|NV|SL|OY|AB|SPA|SpA) *$',
         false);
 COMMENT ON FUNCTION consent_binding.is_legal_person(text) IS 'Whether a company''s name ends with the legal form of a legal person.';
 
@@ -21,7 +24,7 @@ COMMENT ON FUNCTION consent_binding.mail_domain(text) IS 'The domain of an e-mai
 -- The list can't be complete, so it only takes away: who is on it has no company's mailbox.
 CREATE OR REPLACE FUNCTION consent_binding.is_public_mail(domain text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN domain ~ '^(gmail|googlemail|outlook|hotmail|live|msn|yahoo|ymail|icloud|me|mac|aol|gmx|web|t-online|freenet|mail|proton|protonmail|pm|orange|wanadoo|free|sfr|laposte|neuf|btinternet|sky|virginmedia|talktalk|libero|tiscali|alice|virgilio|telefonica|bigpond|optusnet|shaw|rogers|bell|sympatico|comcast|verizon|att|ziggo|kpnmail|planet|telenet|skynet|uol|bol|terra|rediffmail|naver|qq|163|126|fastmail|zoho|tutanota|hey)\.[a-z.]+$';
+    RETURN domain ~ '^(gmail|googlemail|outlook|hotmail|live|msn|yahoo|ymail|icloud|me|mac|aol|gmx|web|t-online|freenet|mail|proton|protonmail|pm|orange|wanadoo|free|sfr|laposte|neuf|btinternet|sky|virginmedia|talktalk|libero|tiscali|alice|virgilio|telefonica|bigpond|optusnet|shaw|rogers|bell|sympatico|comcast|verizon|att|ziggo|kpnmail|planet|telenet|skynet|uol|bol|terra|rediffmail|naver|qq|163|126|fastmail|zoho|tutanota|hey|ntlworld|tesco|blueyonder|plus|numericable|bbox|club-internet|cegetel|arcor|vodafone|online|posteo|mailbox|chello|bluewin|hispeed|sunrise|eircom|iinet|telstra|xtra|cox|charter|earthlink|sbcglobal|bellsouth|videotron|telus|rocketmail|yandex|tin|fastwebnet|interia|onet|wp|o2|seznam|centrum|telia)\.[a-z.]+$';
 COMMENT ON FUNCTION consent_binding.is_public_mail(text) IS 'Whether anybody can have a mailbox at this domain.';
 
 CREATE OR REPLACE FUNCTION consent_binding.is_role_mailbox(address text) RETURNS boolean
@@ -32,12 +35,15 @@ CREATE OR REPLACE FUNCTION consent_binding.is_role_mailbox(address text) RETURNS
 COMMENT ON FUNCTION consent_binding.is_role_mailbox(text) IS 'Whether the mailbox is a function''s (info@, sales@) and not a person''s, by its local part.';
 
 -- A person at a company has a company's mailbox only where its domain is the company's own: people put their private
--- addresses into CRMs too.
+-- addresses into CRMs too. A shared domain on no list is known by having nothing of the company's name.
 CREATE OR REPLACE FUNCTION consent_binding.is_company_mailbox(address text, company_name text, company_address text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN COALESCE(consent_binding.is_legal_person(company_name)
         AND consent_binding.mail_domain(address) = consent_binding.mail_domain(company_address)
-        AND NOT consent_binding.is_public_mail(consent_binding.mail_domain(address)), false);
+        AND NOT consent_binding.is_public_mail(consent_binding.mail_domain(address))
+        AND EXISTS (SELECT FROM pg_catalog.regexp_split_to_table(pg_catalog.lower(company_name), '[^[:alnum:]]+') w
+                     WHERE pg_catalog.length(w) >= 4 AND w <> ALL ('{limited,gmbh,kgaa,sasu,sarl,eurl,bvba,incorporated,corp,corporation,mail,email,online,internet}'::text[])
+                       AND pg_catalog.strpos(pg_catalog.regexp_replace(consent_binding.mail_domain(address), '[.][^.]*$', ''), w) > 0), false);
 COMMENT ON FUNCTION consent_binding.is_company_mailbox(text, text, text) IS 'Whether the address of somebody at a company is a mailbox of that company, which is a legal person.';
 
 -- Categories ------------------------------------------------------------------------------------------------------

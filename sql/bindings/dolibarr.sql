@@ -30,7 +30,7 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.quote_ident(:'crm_schema'
 
 SELECT set_config('consent_dolibarr.entity', :'entity', true), set_config('consent_dolibarr.sender', :'sender', true),
        set_config('consent_dolibarr.timezone', :'timezone', true) \gset ignored_
-CREATE TEMPORARY VIEW consent_entity AS
+CREATE OR REPLACE TEMPORARY VIEW consent_entity AS
 SELECT entity FROM (SELECT entity FROM llx_societe UNION SELECT entity FROM llx_facture UNION SELECT entity FROM llx_socpeople) e WHERE entity > 0;
 DO $$
 DECLARE
@@ -66,11 +66,11 @@ SELECT coalesce(nullif(:'entity', ''), (SELECT min(entity)::text FROM pg_temp.co
 SELECT format('consent_dolibarr.purchase_%s', :'entity') AS purchase, format('consent_dolibarr._unsubscribed_%s', :'entity') AS unsubscribed,
        format('consent_dolibarr.socpeople_consent_%s', :'entity') AS socpeople_consent, format('consent_dolibarr.societe_consent_%s', :'entity') AS societe_consent \gset
 
-CREATE FUNCTION pg_temp.has(relation text, attribute text DEFAULT 'rowid') RETURNS boolean
+CREATE OR REPLACE FUNCTION pg_temp.has(relation text, attribute text DEFAULT 'rowid') RETURNS boolean
     LANGUAGE sql STABLE
     RETURN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(relation) AND a.attname = attribute AND NOT a.attisdropped);
 SELECT pg_temp.has('llx_socpeople', 'no_email') AS has_no_email, pg_temp.has('llx_mailing_unsubscribe') AS has_unsubscribe,
-       pg_temp.has('llx_facture', 'fk_facture_source') AS has_source \gset
+       pg_temp.has('llx_facture', 'fk_facture_source') AS has_source, pg_temp.has('llx_societe', 'tva_intra') AS has_vat \gset
 
 -- Only some versions have these.
 \if :has_no_email
@@ -83,6 +83,14 @@ SELECT pg_temp.has('llx_socpeople', 'no_email') AS has_no_email, pg_temp.has('ll
 \else
     CREATE OR REPLACE VIEW consent_dolibarr._unsubscribe AS
     SELECT NULL::integer AS rowid, NULL::integer AS entity, NULL::varchar AS email, NULL::varchar AS unsubscribegroup, NULL::timestamp AS date_creat WHERE false;
+\endif
+
+-- A name alone says too little: a legal person has a kind of company (1 to 4, from start-up to group) or a VAT number.
+\if :has_vat
+    CREATE OR REPLACE VIEW consent_dolibarr._company AS
+    SELECT rowid, fk_typent IN (1, 2, 3, 4) OR fk_typent IS DISTINCT FROM 8 AND btrim(tva_intra) <> '' AS is_company FROM llx_societe;
+\else
+    CREATE OR REPLACE VIEW consent_dolibarr._company AS SELECT rowid, fk_typent IN (1, 2, 3, 4) AS is_company FROM llx_societe;
 \endif
 
 -- What the DBA states -----------------------------------------------------------------------------------------------
@@ -119,37 +127,38 @@ SELECT * FROM consent_dolibarr.sync_categories();
 CREATE OR REPLACE VIEW consent_dolibarr.societe AS
 SELECT s.rowid AS contact_id, CASE WHEN s.status = 1 THEN upper(c.code)::text END AS country,
        -- 8 is TE_PRIVATE, a private person.
-       CASE WHEN s.fk_typent = 8 THEN 'individual' WHEN consent_binding.is_legal_person(s.nom) THEN 'corporate' END AS subscriber,
+       CASE WHEN s.fk_typent = 8 THEN 'individual' WHEN t.is_company AND consent_binding.is_legal_person(s.nom) THEN 'corporate' END AS subscriber,
        CASE WHEN s.fk_typent IS DISTINCT FROM 8 AND consent_binding.is_role_mailbox(s.email) THEN 'role' END AS address_kind,
        nullif(btrim(s.email), '')::text AS email, nullif(btrim(s.phone), '')::text AS phone,
        CASE WHEN btrim(s.address) <> '' THEN concat_ws(', ', s.address, s.zip, s.town, c.code) END AS post, s.nom::text AS name
-  FROM llx_societe s LEFT JOIN llx_c_country c ON c.rowid = nullif(s.fk_pays, 0);
+  FROM llx_societe s LEFT JOIN consent_dolibarr._company t ON t.rowid = s.rowid LEFT JOIN llx_c_country c ON c.rowid = nullif(s.fk_pays, 0);
 COMMENT ON VIEW consent_dolibarr.societe IS 'Third parties, one row each. Bound with source societe.';
 
 CREATE OR REPLACE VIEW consent_dolibarr.socpeople AS
 SELECT p.rowid AS contact_id, CASE WHEN p.statut = 1 THEN upper(c.code)::text END AS country,
-       CASE WHEN s.fk_typent = 8 THEN 'individual' WHEN consent_binding.is_company_mailbox(p.email, s.nom, s.email) THEN 'corporate' END AS subscriber,
+       CASE WHEN s.fk_typent = 8 THEN 'individual' WHEN t.is_company AND consent_binding.is_company_mailbox(p.email, s.nom, s.email) THEN 'corporate' END AS subscriber,
        CASE WHEN s.rowid IS NULL OR s.fk_typent = 8 THEN NULL
             WHEN consent_binding.is_role_mailbox(p.email) THEN 'role'
-            WHEN consent_binding.is_company_mailbox(p.email, s.nom, s.email) THEN 'named_work' END AS address_kind,
+            WHEN t.is_company AND consent_binding.is_company_mailbox(p.email, s.nom, s.email) THEN 'named_work' END AS address_kind,
        nullif(btrim(p.email), '')::text AS email, coalesce(nullif(btrim(p.phone_mobile), ''), nullif(btrim(p.phone), ''))::text AS phone,
        CASE WHEN btrim(p.address) <> '' THEN concat_ws(', ', p.address, p.zip, p.town, c.code) END AS post,
        nullif(concat_ws(' ', p.firstname, p.lastname), '') AS name
   FROM llx_socpeople p
   LEFT JOIN llx_societe s ON s.rowid = p.fk_soc
+  LEFT JOIN consent_dolibarr._company t ON t.rowid = s.rowid
   LEFT JOIN llx_c_country c ON c.rowid = coalesce(nullif(p.fk_pays, 0), nullif(s.fk_pays, 0));
 COMMENT ON VIEW consent_dolibarr.socpeople IS 'Contacts and addresses, one row each. Bound with source socpeople.';
 
 -- Sales -------------------------------------------------------------------------------------------------------------
 
 -- Invoices. Who bought is the third party; its people bought nothing. A line gives something where a product was sold for
--- money: no draft, deposit (type 3) or text. What a credit note names is void; one that names no product voids all.
+-- money: no draft, deposit (type 3) or text. What a credit note names is void; one that names no product, or has no line, voids all.
 -- The day is the invoice's own: tms changes with any edit.
 \if :has_source \set voided 'x.fk_facture_source = f.rowid' \else \set voided false \endif
 CREATE OR REPLACE VIEW :purchase AS
 SELECT f.fk_soc AS contact_id, coalesce(f.datef::timestamp, f.datec) AT TIME ZONE :'timezone' AS at, m.name AS category,
        CASE WHEN f.fk_statut = 3 THEN 'cancelled'
-            WHEN EXISTS (SELECT FROM llx_facture x JOIN llx_facturedet y ON y.fk_facture = x.rowid
+            WHEN EXISTS (SELECT FROM llx_facture x LEFT JOIN llx_facturedet y ON y.fk_facture = x.rowid
                           WHERE x.fk_soc = f.fk_soc AND :voided AND x.type = 2 AND x.fk_statut IN (1, 2)
                             AND (y.fk_product = d.fk_product OR y.fk_product IS NULL)) THEN 'credit_note'
             ELSE 'purchase' END AS kind,
@@ -175,8 +184,9 @@ SELECT u.email, u.date_creat AT TIME ZONE :'timezone' AS at, u.date_creat AT TIM
   FROM consent_dolibarr._unsubscribe u WHERE u.entity IN (0, :entity) AND btrim(u.email) <> ''
 UNION ALL
 SELECT k.email, k.date_envoi AT TIME ZONE :'timezone', NULL::timestamptz, NULL::text, 'llx_mailing_cibles:' || k.rowid
-  FROM llx_mailing_cibles k JOIN llx_mailing g ON g.rowid = k.fk_mailing
- WHERE k.statut = 3 AND g.entity IN (0, :entity) AND btrim(k.email) <> '';
+  FROM llx_mailing_cibles k LEFT JOIN llx_mailing g ON g.rowid = k.fk_mailing
+ -- Of a mailing that is gone nobody knows whose it was.
+ WHERE k.statut = 3 AND g.entity IN (0, :entity) IS NOT FALSE AND btrim(k.email) <> '';
 
 CREATE OR REPLACE VIEW :socpeople_consent AS
 -- By address, whoever has it ...
@@ -209,10 +219,10 @@ SELECT 'refusals of contacts' AS binding, * FROM consent.bind_consents(:'socpeop
 SELECT 'refusals of third parties' AS binding, * FROM consent.bind_consents(:'societe_consent', sender => :'sender', source => 'societe');
 SELECT 'sales' AS binding, * FROM consent.bind_purchases(:'purchase', sender => :'sender', source => 'societe');
 SELECT consent.watch('llx_societe', 'contacts', contact => 'r.rowid', source => 'societe',
-                     columns => '{nom,status,fk_pays,fk_typent,email,phone,address,zip,town}');
+                     columns => '{nom,status,fk_pays,fk_typent,email,phone,address,zip,town}'::text[] || CASE WHEN :'has_vat' THEN '{tva_intra}' ELSE '{}' END::text[]);
 -- A third party's country and legal form are its people's, too.
 SELECT consent.watch('llx_societe', 'contacts', contact => format('SELECT p.rowid FROM %s.llx_socpeople p WHERE p.fk_soc = r.rowid', :'crm'),
-                     source => 'socpeople', columns => '{nom,fk_pays,fk_typent,email}');
+                     source => 'socpeople', columns => '{nom,fk_pays,fk_typent,email}'::text[] || CASE WHEN :'has_vat' THEN '{tva_intra}' ELSE '{}' END::text[]);
 SELECT consent.watch('llx_socpeople', 'contacts', contact => 'r.rowid', source => 'socpeople',
                      columns => '{fk_soc,fk_pays,email,phone,phone_mobile,statut,address,zip,town,firstname,lastname}');
 \if :has_no_email

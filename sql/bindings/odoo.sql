@@ -64,7 +64,7 @@ SELECT format('consent_odoo.purchase_%s', :'company') AS purchase, format('conse
 
 -- What this Odoo has ------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION pg_temp.has(relation text, attribute text DEFAULT 'id') RETURNS boolean
+CREATE OR REPLACE FUNCTION pg_temp.has(relation text, attribute text DEFAULT 'id') RETURNS boolean
     LANGUAGE sql STABLE
     RETURN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass(relation) AND a.attname = attribute AND NOT a.attisdropped);
 SELECT pg_temp.has('res_partner', 'phone_sanitized') AS has_phone_sanitized, pg_temp.has('res_partner', 'mobile') AS has_mobile,
@@ -110,11 +110,11 @@ SELECT pg_temp.has('res_partner', 'phone_sanitized') AS has_phone_sanitized, pg_
 \endif
 \if :has_privacy
     CREATE OR REPLACE VIEW consent_odoo._privacy AS
-    SELECT id, partner_id, activity_id, state, accepted, last_metadata, create_date, write_date FROM privacy_consent;
+    SELECT id, partner_id, activity_id, state, accepted, last_metadata, create_date, write_date, active FROM privacy_consent;
 \else
     CREATE OR REPLACE VIEW consent_odoo._privacy AS
     SELECT NULL::integer AS id, NULL::integer AS partner_id, NULL::integer AS activity_id, NULL::varchar AS state, NULL::boolean AS accepted,
-           NULL::text AS last_metadata, NULL::timestamp AS create_date, NULL::timestamp AS write_date WHERE false;
+           NULL::text AS last_metadata, NULL::timestamp AS create_date, NULL::timestamp AS write_date, NULL::boolean AS active WHERE false;
 \endif
 \if :has_phone_sanitized
     \if :has_mobile
@@ -172,11 +172,11 @@ SELECT p.id AS contact_id,
        CASE WHEN p.active THEN upper(c.code)::text END AS country,
        CASE WHEN p.active AND c.code IN ('US', 'CA', 'AU') AND s.code ~ '^[A-Z]{2,3}$' THEN c.code || '-' || s.code END AS region,
        CASE WHEN consent_binding.is_legal_person(p.name) AND p.is_company
-                 OR p.is_company IS NOT TRUE AND cp.id <> p.id AND consent_binding.is_company_mailbox(a.email, cp.name, coalesce(nullif(cp.email_normalized, ''), cp.email))
+                 OR p.is_company IS NOT TRUE AND cp.is_company AND cp.id <> p.id AND consent_binding.is_company_mailbox(a.email, cp.name, coalesce(nullif(cp.email_normalized, ''), cp.email))
             THEN 'corporate' END AS subscriber,
        CASE WHEN p.is_company IS NOT TRUE AND (cp.id = p.id OR cp.id IS NULL) THEN NULL
             WHEN consent_binding.is_role_mailbox(a.email) THEN 'role'
-            WHEN p.is_company IS NOT TRUE AND consent_binding.is_company_mailbox(a.email, cp.name, coalesce(nullif(cp.email_normalized, ''), cp.email))
+            WHEN p.is_company IS NOT TRUE AND cp.is_company AND consent_binding.is_company_mailbox(a.email, cp.name, coalesce(nullif(cp.email_normalized, ''), cp.email))
             THEN 'named_work' END AS address_kind,
        a.email,
        -- Without a country a national number can't be read.
@@ -188,13 +188,14 @@ SELECT p.id AS contact_id,
   LEFT JOIN res_country c ON c.id = coalesce(p.country_id, cp.country_id)
   LEFT JOIN consent_odoo._state s ON s.id = coalesce(p.state_id, CASE WHEN p.country_id IS NULL OR p.country_id = cp.country_id THEN cp.state_id END)
   LEFT JOIN consent_odoo._phone t ON t.id = p.id,
-       LATERAL (SELECT coalesce(nullif(btrim(p.email_normalized), ''), nullif(btrim(p.email), ''))::text AS email) a;
+       -- Odoo writes to all addresses of the field and blacklists the first: of several none is read, which denies.
+       LATERAL (SELECT CASE WHEN p.email ~ '@.*@' THEN p.email ELSE coalesce(nullif(btrim(p.email_normalized), ''), nullif(btrim(p.email), '')) END::text AS email) a;
 COMMENT ON VIEW consent_odoo.partner IS 'Partners, one row each: persons, companies, the people at companies and their addresses. Bound with source res.partner.';
 
 \if :has_mailings
 CREATE OR REPLACE VIEW consent_odoo.mailing_contact AS
 SELECT m.id AS contact_id, upper(c.code)::text AS country,
-       coalesce(nullif(btrim(m.email_normalized), ''), nullif(btrim(m.email), ''))::text AS email, m.name::text AS name
+       CASE WHEN m.email ~ '@.*@' THEN m.email ELSE coalesce(nullif(btrim(m.email_normalized), ''), nullif(btrim(m.email), '')) END::text AS email, m.name::text AS name
   FROM mailing_contact m LEFT JOIN res_country c ON c.id = m.country_id;
 COMMENT ON VIEW consent_odoo.mailing_contact IS 'The contacts of mailing lists, which Odoo does not link to partners. Bound with source mailing.contact.';
 \endif
@@ -275,7 +276,8 @@ SELECT NULL::integer, lower(btrim(u.email))::text, 'opt_out'::text, u.date AT TI
        NULL::text[], NULL::text, NULL::jsonb, u.details, 'mail_unsubscription:' || u.id
   FROM consent_odoo._unsubscription u WHERE u.action IN ('unsubscription', 'blacklist_add')
 UNION ALL
--- An answer's date is not kept, only the row's: an opt-in counts from the question, a refusal to this day.
+-- An answer's date is not kept, only the row's: an opt-in counts from the question, a refusal to this day. What was
+-- archived asks and allows nothing any more.
 SELECT v.partner_id, NULL::text, CASE WHEN v.accepted THEN 'opt_in' ELSE 'opt_out' END,
        CASE WHEN v.accepted THEN v.create_date ELSE v.write_date END AT TIME ZONE 'UTC',
        CASE WHEN v.accepted THEN v.create_date AT TIME ZONE 'UTC' END, CASE WHEN v.accepted THEN a.channels ELSE '{any}'::text[] END, a.purposes,
@@ -283,7 +285,7 @@ SELECT v.partner_id, NULL::text, CASE WHEN v.accepted THEN 'opt_in' ELSE 'opt_ou
        CASE WHEN v.accepted AND v.last_metadata <> '' THEN jsonb_build_object('privacy_consent', v.id, 'wording', a.wording, 'metadata', v.last_metadata) END,
        NULL::text, 'privacy_consent:' || v.id
   FROM consent_odoo._privacy v LEFT JOIN consent_odoo.privacy_activity a ON a.activity_id = v.activity_id
- WHERE v.state = 'answered' AND (v.accepted IS NOT TRUE OR a.activity_id IS NOT NULL);
+ WHERE v.state = 'answered' AND (v.accepted IS NOT TRUE OR v.active AND a.activity_id IS NOT NULL);
 COMMENT ON VIEW :partner_consent IS 'Refusals by address and of partners, and answers to questions of the OCA module privacy_consent.';
 
 \if :has_mailings
@@ -326,9 +328,9 @@ COMMENT ON VIEW :mailing_contact_engagement IS 'What list members did with maili
 
 SELECT 'partners' AS binding, * FROM consent.bind_contacts('consent_odoo.partner', source => 'res.partner');
 SELECT 'refusals of partners' AS binding, * FROM consent.bind_consents(:'partner_consent', sender => :'sender', source => 'res.partner');
--- The company's mark and country are its people's, too.
+-- The company's mark and country are its people's, too. r.id itself, not a look-up: a deleted row is found no more.
 SELECT consent.watch('res_partner', 'contacts',
-    contact => format('SELECT p.id FROM %1$s.res_partner p WHERE p.id = r.id UNION ALL SELECT p.id FROM %1$s.res_partner p WHERE p.commercial_partner_id = r.id AND p.id <> r.id', :'crm'),
+    contact => format('SELECT r.id UNION ALL SELECT p.id FROM %1$s.res_partner p WHERE p.commercial_partner_id = r.id AND p.id <> r.id', :'crm'),
     source => 'res.partner',
     columns => ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = 'res_partner'::regclass AND NOT a.attisdropped
                         AND a.attname IN ('active', 'is_company', 'name', 'commercial_partner_id', 'type', 'country_id', 'state_id', 'email',
@@ -361,6 +363,17 @@ SELECT consent.watch('mail_blacklist', 'consents', source => 'res.partner', addr
                             AND a.attname IN ('partner_id', 'state', 'date_order', 'company_id', 'website_id', 'amount_total')));
     SELECT consent.watch('sale_order_line', 'purchases', contact => format('SELECT o.partner_id FROM %s.sale_order o WHERE o.id = r.order_id', :'crm'),
         source => 'res.partner', columns => '{order_id,product_id,display_type,product_uom_qty,price_total,is_downpayment}');
+    \if :has_refunds
+        -- A refund takes a sale away, when it is posted or when its lines are tied to the order's.
+        SELECT consent.watch('account_move', 'purchases', source => 'res.partner', restricts => 'true', columns => '{move_type,state}',
+            contact => format('SELECT o.partner_id FROM %1$s.account_move_line i JOIN %1$s.sale_order_line_invoice_rel x ON x.invoice_line_id = i.id
+                                 JOIN %1$s.sale_order_line l ON l.id = x.order_line_id JOIN %1$s.sale_order o ON o.id = l.order_id
+                                WHERE i.move_id = r.id AND r.move_type = ''out_refund''', :'crm'));
+        SELECT consent.watch('sale_order_line_invoice_rel', 'purchases', source => 'res.partner', restricts => 'true',
+            contact => format('SELECT o.partner_id FROM %1$s.sale_order_line l JOIN %1$s.sale_order o ON o.id = l.order_id
+                                WHERE l.id = r.order_line_id AND EXISTS (SELECT FROM %1$s.account_move_line i JOIN %1$s.account_move v ON v.id = i.move_id
+                                                                          WHERE i.id = r.invoice_line_id AND v.move_type = ''out_refund'')', :'crm'));
+    \endif
 \endif
 \if :has_traces
     -- Mailings name no company: where there are several, nobody can say whose mailing a click was.

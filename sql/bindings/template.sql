@@ -1,5 +1,5 @@
 -- A binding of any CRM: copy this file, replace what is in CAPITALS, and leave out what the CRM does not have.
--- docs/binding.md explains each column. As an administrator, in the CRM's database:
+-- Names of CRM's tables and columns in capitals are yours to fill in; 'GB' and SQL's own words stay. docs/binding.md explains each column. As an administrator, in the CRM's database:
 --
 --   psql -v ON_ERROR_STOP=1 -v sender='Shop Ltd' -f my_crm.sql
 --
@@ -9,7 +9,10 @@
 \set ON_ERROR_STOP on
 BEGIN;
 CREATE SCHEMA IF NOT EXISTS consent_crm;
-INSERT INTO consent_data.sender (name, country, is_default) VALUES (:'sender', 'GB', true) ON CONFLICT (name) DO NOTHING;
+-- The country of the sender's seat, GB for the UK: some laws ask for the sender's. Leave the line out if it is not known.
+INSERT INTO consent_data.sender (name, is_default)
+SELECT :'sender', NOT EXISTS (SELECT FROM consent_data.sender s WHERE s.is_default) ON CONFLICT (name) DO NOTHING;
+UPDATE consent_data.sender SET country = 'SENDER_COUNTRY' WHERE name = :'sender';
 
 -- Categories: by the names that the view of sales uses.
 INSERT INTO consent_data.category (name) SELECT DISTINCT p.CATEGORY FROM CRM.PRODUCT p WHERE p.CATEGORY IS NOT NULL ON CONFLICT DO NOTHING;
@@ -31,8 +34,9 @@ SELECT o.CUSTOMER_ID AS contact_id,
        o.ORDERED_AT AT TIME ZONE 'UTC' AS at,
        p.CATEGORY::text AS category,
        CASE WHEN o.CANCELLED THEN 'cancelled' ELSE 'purchase' END AS kind,
-       -- yes only where the form offered it and you can show the form.
-       CASE WHEN o.ORDERED_AT >= timestamp '2024-03-01' THEN 'yes' ELSE 'unknown' END AS opt_out_offered
+       -- Whether the form that took the address offered a refusal of advertising. Only if you can show that it did:
+       --   CASE WHEN o.ORDERED_AT >= timestamp 'FORM_OFFERED_SINCE' THEN 'yes' ELSE 'unknown' END AS opt_out_offered
+       'unknown'::text AS opt_out_offered
   FROM CRM.SALES_ORDER o
   JOIN CRM.SALES_LINE l ON l.ORDER_ID = o.ID AND l.QUANTITY > 0 AND l.PRICE > 0
   JOIN CRM.PRODUCT p ON p.ID = l.PRODUCT_ID;
@@ -45,7 +49,7 @@ SELECT c.ID AS contact_id, c.EMAIL::text AS address, 'opt_out'::text AS kind, NU
   FROM CRM.CUSTOMER c WHERE c.NO_MAIL
 UNION ALL
 -- By address, with a date.
-SELECT NULL::bigint, u.EMAIL::text, 'opt_out'::text, u.UNSUBSCRIBED_AT AT TIME ZONE 'UTC', '{email}'::text[],
+SELECT NULL::TYPE_OF_ID, u.EMAIL::text, 'opt_out'::text, u.UNSUBSCRIBED_AT AT TIME ZONE 'UTC', '{email}'::text[],
        NULL::text[], NULL::text, NULL::jsonb, 'UNSUBSCRIBED:' || u.ID
   FROM CRM.UNSUBSCRIBED u
 UNION ALL
@@ -64,12 +68,14 @@ SELECT * FROM consent.bind_consents('consent_crm.consent', sender => :'sender');
 SELECT * FROM consent.bind_purchases('consent_crm.purchase', sender => :'sender');
 SELECT * FROM consent.bind_engagement('consent_crm.engagement', sender => :'sender');
 
-SELECT consent.watch('CRM.CUSTOMER', 'contacts', contact => 'r.ID', columns => '{archived,country,email,phone,name}');
-SELECT consent.watch('CRM.CUSTOMER', 'consents', contact => 'r.ID', address => 'r.EMAIL', columns => '{no_mail,email}');
+-- columns => '{email,country}' names those whose change matters, so that other edits cost nothing; left out, all do.
+SELECT consent.watch('CRM.CUSTOMER', 'contacts', contact => 'r.ID');
+SELECT consent.watch('CRM.CUSTOMER', 'consents', contact => 'r.ID', address => 'r.EMAIL');
 SELECT consent.watch('CRM.UNSUBSCRIBED', 'consents', address => 'r.EMAIL');
 SELECT consent.watch('CRM.SIGN_UP', 'consents', contact => 'r.CUSTOMER_ID');
 SELECT consent.watch('CRM.SALES_ORDER', 'purchases', contact => 'r.CUSTOMER_ID');
 SELECT consent.watch('CRM.SALES_LINE', 'purchases', contact => 'SELECT o.CUSTOMER_ID FROM CRM.SALES_ORDER o WHERE o.ID = r.ORDER_ID');
-SELECT consent.watch('CRM.CLICK', 'engagement', contact => 'r.CUSTOMER_ID', columns => '{clicked_at}');
+SELECT consent.watch('CRM.CLICK', 'engagement', contact => 'r.CUSTOMER_ID');
 COMMIT;
 SELECT * FROM consent.check_bindings();
+\echo 'now run: consent-batch refold'

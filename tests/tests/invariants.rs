@@ -199,6 +199,43 @@ fn a_merge_in_the_crm_does_not_lose_the_twins_opt_out() {
     });
 }
 
+/// The CRM deletes the one that goes in the same breath: its row can't be looked up any more. Without triggers nobody sees it.
+#[test]
+fn a_twin_that_the_crm_merges_and_deletes_takes_its_refusal_along() {
+    each("twin", |db| {
+        if !db.watched {
+            return;
+        }
+        let key = db.customer("ann@example.org");
+        let twin = db.customer("ann@old.example.org");
+        db.run(&format!("SELECT consent.opt_out('{twin}'::text)"));
+        db.stays(&key, true, "before");
+        db.run(&format!("SELECT t.merge('{twin}', '{key}')"));
+        db.run("SELECT consent.refold_pending()");
+        db.stays(&key, false, "merged by the CRM");
+    });
+}
+
+#[test]
+fn a_files_keys_are_those_of_a_binding_or_rejected() {
+    each("file", |db| {
+        let key = db.customer("ann@example.org");
+        let bare = key.split(':').nth(1).unwrap_or_default().to_owned();
+        db.run(&format!(
+            "CREATE TABLE public.file AS SELECT contact FROM unnest(ARRAY['{bare}', repeat('x', 5000), upper('{key}')]) contact"
+        ));
+        let outcomes = "SELECT string_agg(DISTINCT outcome, ' ') FROM consent.import_suppressions('public.file', '{\"from\": \"a file\"}')";
+        assert_eq!(db.client.query_one(outcomes, &[]).unwrap().get::<_, String>(0), "rejected");
+        db.stays(&key, true, "nobody was named");
+        // What a spreadsheet leaves: a byte order mark, a no-break space, a tab.
+        db.run(&format!(
+            "DELETE FROM public.file; INSERT INTO public.file VALUES (E'\\ufeff{key}\\u00a0\\t')"
+        ));
+        assert_eq!(db.client.query_one(outcomes, &[]).unwrap().get::<_, String>(0), "accepted");
+        db.stays(&key, false, "refused by the file");
+    });
+}
+
 #[test]
 fn merging_an_opted_out_contact_into_another_denies() {
     each("merged", |db| {

@@ -137,4 +137,29 @@ UPDATE consent_data.contact_state SET state = consent._dirty() WHERE contact_id 
 CREATE TABLE test.late AS SELECT '4' AS contact, at FROM unnest('{2021-01-01Z, 2023-01-01Z}'::text[]) at;
 SELECT outcome, problem FROM consent.import_consents('test.late', '{"from": "x"}', sender => 'sister');
 
+-- An opt-in that only the CRM has lifts as well: the undated row is a new refusal then, of the contact and of the address.
+CREATE TABLE test.signed (contact_id bigint, kind text, at timestamptz, method text, evidence jsonb);
+CREATE INDEX ON test.signed (contact_id);
+CREATE VIEW test.signed_view AS SELECT * FROM test.signed;
+SELECT count(*) > 0 AS bound FROM consent.bind_consents('test.signed_view');
+INSERT INTO crm.customer VALUES (8, 'GB', 'eve@example.org', NULL);
+CREATE TABLE test.undated AS SELECT * FROM (VALUES ('8', NULL), (NULL, 'eve@example.org')) v (contact, address);
+SELECT consent.refold('{8}') AS folded;
+SELECT outcome FROM consent.import_suppressions('test.undated', '{"from": "x"}');
+SELECT outcome FROM consent.import_suppressions('test.undated', '{"from": "x"}');
+SELECT pg_sleep(0.01);
+INSERT INTO test.signed VALUES (8, 'opt_in', clock_timestamp(), 'active', '{"form": 1}');
+SELECT outcome FROM consent.import_suppressions('test.undated', '{"from": "x"}');
+
+-- After a rotation nobody can say of a hash alone under which key it was made.
+SELECT consent.rotate_key();
+CREATE TABLE test.rotated AS SELECT address, country, channel, address_hash, key_fingerprint FROM consent.export_suppressions(NULL) WHERE address_hash IS NOT NULL;
+SELECT outcome, problem, count(*) FROM consent.import_suppressions('test.rotated', '{"from": "x"}', dry_run => true) GROUP BY 1, 2 ORDER BY 1, 2;
+UPDATE test.rotated SET address = NULL, key_fingerprint = (SELECT encode(g.fingerprint, 'hex') FROM consent_data.key_generation g WHERE g.generation = 1);
+SELECT DISTINCT problem FROM consent.import_suppressions('test.rotated', '{"from": "x"}', dry_run => true);
+-- Under an older key, of an address that was seen since.
+SELECT consent.refold('{8}') AS folded;
+SELECT outcome, count(*) > 0 AS some FROM consent.import_suppressions('test.rotated', '{"from": "x"}', dry_run => true) GROUP BY 1 ORDER BY 1;
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm pg_consent.key.*';
+
 REVOKE consent_decide FROM test_record;

@@ -28,6 +28,7 @@ struct ThirdParty {
     /// 0: none.
     country: i32,
     kind: Option<i32>,
+    vat: Option<&'static str>,
     email: Option<String>,
     phone: Option<String>,
 }
@@ -71,6 +72,7 @@ struct Unsubscription {
 struct Recipient {
     email: String,
     status: i32,
+    mailing: i32,
     sent: NaiveDateTime,
 }
 
@@ -171,6 +173,7 @@ impl Maker {
             open: !self.chance(8),
             country: self.country(),
             kind,
+            vat: *[None, Some(""), Some("FR123")].choose(&mut self.random).unwrap_or(&None),
             email: self.spelled(format!("{mailbox}@{host}")),
             phone,
         };
@@ -206,7 +209,13 @@ impl Maker {
             let group = if self.chance(30) { "news" } else { "" };
             self.all.unsubscriptions.push(Unsubscription { email: email.to_uppercase(), group, at });
         }
-        let recipient = Recipient { email, status: self.random.random_range(-1..=3), sent: self.instant() };
+        let recipient = Recipient {
+            email,
+            status: self.random.random_range(-1..=3),
+            // The second one was deleted.
+            mailing: self.random.random_range(1..=2),
+            sent: self.instant(),
+        };
         if recipient.status != 3 || self.chance(15) {
             self.all.recipients.push(recipient);
         }
@@ -235,7 +244,10 @@ impl Maker {
         if self.chance(10) {
             let source = Some(self.all.invoices.len() as i32);
             let product = if self.chance(70) { product } else { None };
-            let lines = vec![Line { product, quantity: 1.0, total: -12.0, special: 0 }];
+            let mut lines = vec![Line { product, quantity: 1.0, total: -12.0, special: 0 }];
+            if self.chance(10) {
+                lines.clear();
+            }
             let status = if self.chance(80) { 2 } else { 0 };
             self.all.invoices.push(Invoice { third_party, kind: 2, day, created, status, source, lines });
         }
@@ -275,13 +287,14 @@ pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
     }
     rows!(
         "llx_societe",
-        "rowid, nom, status, fk_pays, fk_typent, email, phone",
+        "rowid, nom, status, fk_pays, fk_typent, tva_intra, email, phone",
         all.third_parties,
         |n, t| n,
         t.name,
         i32::from(t.open),
         t.country,
         t.kind,
+        t.vat,
         t.email,
         t.phone
     );
@@ -334,7 +347,7 @@ pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
         "rowid, fk_mailing, fk_contact, email, statut, date_envoi",
         all.recipients,
         |n, r| n,
-        1,
+        r.mailing,
         0,
         r.email,
         r.status,
@@ -359,6 +372,12 @@ pub fn load(all: &Dolibarr, client: &mut Client) -> Result<()> {
 
 /// What the DBA states after the binding, beside it.
 pub const STATED: &str = "INSERT INTO consent_dolibarr.refusal_offered VALUES (1, timestamp '2021-01-01' AT TIME ZONE 'Europe/Paris', NULL, 'order form 3')";
+
+impl ThirdParty {
+    fn is_company(&self) -> bool {
+        self.kind != Some(8) && (self.kind == Some(3) || self.vat == Some("FR123"))
+    }
+}
 
 impl Dolibarr {
     /// What a person reads in these rows.
@@ -386,7 +405,9 @@ impl Dolibarr {
                 country: country(t.country).filter(|_| t.open),
                 subscriber: match private {
                     true => Some(Subscriber::Individual),
-                    false => reading::has_legal_form(&t.name).then_some(Subscriber::Corporate),
+                    false => {
+                        (t.is_company() && reading::has_legal_form(&t.name)).then_some(Subscriber::Corporate)
+                    }
                 },
                 address_kind: role.then_some(AddressKind::Role),
                 email,
@@ -398,7 +419,7 @@ impl Dolibarr {
             let works_at = p.third_party.map(|t| &self.third_parties[t as usize - 1]);
             let private = works_at.is_some_and(|t| t.kind == Some(8));
             let email = written(&p.email);
-            let at_work = works_at.is_some_and(|t| {
+            let at_work = works_at.filter(|t| t.is_company()).is_some_and(|t| {
                 email.as_deref().is_some_and(|e| reading::is_works_mailbox(e, &t.name, t.email.as_deref()))
             });
             let role = works_at.is_some() && !private && email.as_deref().is_some_and(reading::is_role);
@@ -428,11 +449,14 @@ impl Dolibarr {
             if ![0, 1].contains(&f.kind) || ![1, 2].contains(&f.status) {
                 continue;
             }
-            let credited: Vec<&Line> = self
+            let notes: Vec<&Invoice> = self
                 .invoices_of(f.third_party)
                 .filter(|c| c.kind == 2 && c.source == Some(id) && [1, 2].contains(&c.status))
-                .flat_map(|c| &c.lines)
                 .collect();
+            if notes.iter().any(|c| c.lines.is_empty()) {
+                continue;
+            }
+            let credited: Vec<&Line> = notes.iter().flat_map(|c| &c.lines).collect();
             let at = local(f.day.map_or(f.created, |d| d.and_time(NaiveTime::MIN)));
             for l in f.lines.iter().filter(|l| l.quantity > 0.0 && l.total > 0.0 && l.special == 0) {
                 if credited.iter().any(|c| c.product.is_none() || c.product == l.product) {

@@ -126,6 +126,7 @@ struct PrivacyAnswer {
     accepted: Option<bool>,
     metadata: Option<&'static str>,
     state: &'static str,
+    active: bool,
     created: NaiveDateTime,
     written: NaiveDateTime,
 }
@@ -211,6 +212,7 @@ impl Maker {
         let email = match self.random.random_range(0..10) {
             0 => address.to_uppercase(),
             1 => format!("\"Some One\" <{address}>"),
+            3 if self.chance(20) => format!("{address}, second.{address}"),
             2 => format!(" {address} "),
             _ => address.to_owned(),
         };
@@ -298,10 +300,15 @@ impl Maker {
 
     fn company(&mut self) {
         let id = self.odoo.partners.len() as i32 + 1;
-        let form = ["Ltd", "GmbH", "S.A.R.L.", "Inc.", "& Sons", "Catering"]
+        let form = ["Ltd", "GmbH", "S.A.R.L.", "Inc.", "SA", "S.A.", "Sa", "& Sons", "Catering"]
             .choose(&mut self.random)
             .unwrap_or(&"Ltd");
-        let host = if self.chance(15) { "gmail.com".into() } else { format!("firm{id}.example.com") };
+        let host = match self.random.random_range(0..20) {
+            0..3 => "gmail.com".into(),
+            // A provider's that is on nobody's list.
+            3 => format!("isp{id}.example.com"),
+            _ => format!("firm{id}.example.com"),
+        };
         let local = if host == "gmail.com" {
             format!("firm{id}")
         } else {
@@ -452,6 +459,7 @@ impl Maker {
                         accepted: if self.chance(85) { Some(true) } else { self.chance(50).then_some(false) },
                         metadata: self.chance(80).then_some("REMOTE_ADDR: 192.0.2.1"),
                         state: if self.chance(80) { "answered" } else { "sent" },
+                        active: self.chance(90),
                         created,
                         written: self.after(created),
                     };
@@ -656,7 +664,7 @@ pub fn load(odoo: &Odoo, client: &mut Client) -> Result<()> {
     );
     rows!(
         "privacy_consent",
-        "id, partner_id, activity_id, accepted, last_metadata, state, create_date, write_date",
+        "id, partner_id, activity_id, accepted, last_metadata, state, active, create_date, write_date",
         odoo.answers,
         |n, a| n,
         a.partner,
@@ -664,6 +672,7 @@ pub fn load(odoo: &Odoo, client: &mut Client) -> Result<()> {
         a.accepted,
         a.metadata,
         a.state,
+        a.active,
         a.created,
         a.written
     );
@@ -689,6 +698,12 @@ pub const STATED: &str = "
     INSERT INTO consent_odoo.refusal_offered VALUES (1, '2021-01-01Z', NULL, 'footer of the checkout');
     INSERT INTO consent_odoo.privacy_activity VALUES (1, '{marketing,newsletter}', '{email}', 'newsletter, 2020');";
 
+/// Of a field with several addresses nobody can say which is used.
+fn in_use(email: &Option<String>, normalized: &Option<String>) -> Option<String> {
+    let several = email.as_deref().is_some_and(|e| e.matches('@').count() > 1);
+    if several { email.clone() } else { normalized.clone().or(email.clone()) }
+}
+
 impl Odoo {
     /// What a person reads in these rows.
     pub fn read(&self, now: Instant) -> Reading {
@@ -708,7 +723,7 @@ impl Odoo {
         reading.contacts.extend(self.members.iter().zip(1..).map(|(m, id)| Contact {
             key: format!("mailing.contact:{id}"),
             country: m.country.map(|c| COUNTRIES[c as usize - 1].to_owned()),
-            email: m.normalized.clone().or(m.email.clone()),
+            email: in_use(&m.email, &m.normalized),
             ..Contact::default()
         }));
         self.read_orders(&mut reading.contacts);
@@ -721,13 +736,14 @@ impl Odoo {
         let company = p.commercial.map(|c| &self.partners[c as usize - 1]);
         let archived = p.active != Some(true);
         let country = p.country.or(company.and_then(|c| c.country));
-        let email = p.normalized.clone().or(p.email.clone());
+        let email = in_use(&p.email, &p.normalized);
         let is_company = p.is_company == Some(true);
         let works_at = company.filter(|_| !is_company && p.commercial != Some(id));
-        let at_work = works_at.is_some_and(|c| {
-            let theirs = c.normalized.as_deref().or(c.email.as_deref());
-            email.as_deref().is_some_and(|e| reading::is_works_mailbox(e, &c.name, theirs))
-        });
+        let at_work = works_at.is_some_and(|c| c.is_company == Some(true))
+            && works_at.is_some_and(|c| {
+                let theirs = c.normalized.as_deref().or(c.email.as_deref());
+                email.as_deref().is_some_and(|e| reading::is_works_mailbox(e, &c.name, theirs))
+            });
         let role = (is_company || works_at.is_some()) && email.as_deref().is_some_and(reading::is_role);
         Contact {
             key: format!("res.partner:{id}"),
@@ -827,7 +843,7 @@ impl Odoo {
         for a in self.answers.iter().filter(|a| a.state == "answered") {
             let said = if a.accepted != Some(true) {
                 refusal(enumset::EnumSet::all(), utc(a.written), now)
-            } else if a.activity == NEWSLETTER_ACTIVITY {
+            } else if a.activity == NEWSLETTER_ACTIVITY && a.active {
                 Fact {
                     purposes: Purpose::Marketing | Purpose::Newsletter,
                     method: Some(Method::Active),

@@ -86,6 +86,10 @@ impl Contact {
         profile.subscriber = self.subscriber.unwrap_or(Subscriber::Unknown);
         profile.address_kind = self.address_kind.unwrap_or(AddressKind::Unknown);
         profile.addresses = [AddressInUse { tag: 1, since: None }; 3];
+        // What stands there and can't be read is no address.
+        if self.email.is_some() && self.address(AddressGroup::Email).is_none() {
+            profile.addresses[AddressGroup::Email as usize].tag = 0;
+        }
         State::of_profile(profile)
     }
 }
@@ -154,13 +158,14 @@ pub fn answer(state: &[u8], question: &Question) -> bool {
     decide::allows(state, question)
 }
 
-/// Whether a company's name says that it is a legal person.
+/// Whether a company's name says that it is a legal person. "Sa" is a surname, "S.A." and "SA" are not.
 pub fn has_legal_form(name: &str) -> bool {
-    const FORMS: &[&str] = &[
-        "ltd", "limited", "llp", "plc", "gmbh", "ag", "sarl", "sas", "sa", "inc", "llc", "bv", "srl", "spa",
-    ];
-    let last = name.rsplit(' ').next().unwrap_or_default().to_lowercase().replace('.', "");
-    name.contains(' ') && FORMS.contains(&last.as_str())
+    const FORMS: &[&str] = &["ltd", "limited", "llp", "plc", "gmbh", "sarl", "sas", "inc", "llc", "srl"];
+    let Some((rest, last)) = name.rsplit_once(' ') else { return false };
+    let without_dots = last.to_lowercase().replace('.', "");
+    let in_capitals = ["SA", "AG", "BV", "SPA"].contains(&last) && rest.chars().any(char::is_lowercase);
+    let dotted = ["s.a.", "a.g.", "b.v.", "s.p.a."].contains(&last.to_lowercase().as_str());
+    FORMS.contains(&without_dots.as_str()) || in_capitals || dotted
 }
 
 pub fn domain(address: &str) -> Option<String> {
@@ -169,16 +174,22 @@ pub fn domain(address: &str) -> Option<String> {
 }
 
 pub fn is_role(address: &str) -> bool {
-    let address = address.rsplit('<').next().unwrap_or_default();
-    let local = address.split('@').next().unwrap_or_default().trim().to_lowercase();
-    address.contains('@') && ["info", "sales", "contact", "office"].contains(&local.as_str())
+    let address = address.trim().rsplit('<').next().unwrap_or_default();
+    let Some((local, _)) = address.rsplit_once('@') else { return false };
+    let local = local.rsplit(' ').next().unwrap_or_default().to_lowercase();
+    ["info", "sales", "contact", "office"].contains(&local.as_str())
+}
+
+fn has_word_of(domain: &str, company: &str) -> bool {
+    let (host, _) = domain.rsplit_once('.').unwrap_or((domain, ""));
+    let name = company.rsplit_once(' ').map_or(company, |(name, _)| name).to_lowercase();
+    name.split(' ').any(|word| word.chars().count() >= 4 && host.contains(word))
 }
 
 /// Somebody's mailbox at a company that is a legal person: at the company's own domain, and no public one.
 pub fn is_works_mailbox(address: &str, company: &str, company_address: Option<&str>) -> bool {
     let own = domain(address);
     has_legal_form(company)
-        && own.is_some()
         && own == company_address.and_then(domain)
-        && !own.is_some_and(|d| d.starts_with("gmail."))
+        && own.is_some_and(|d| !d.starts_with("gmail.") && has_word_of(&d, company))
 }
