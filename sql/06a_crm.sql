@@ -236,7 +236,11 @@ BEGIN
             SELECT FROM (SELECT e.* FROM consent_data.event e WHERE e.contact_id = n.contact_id
                          UNION ALL
                          SELECT e.* FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
-                          WHERE n.contact_id IS NULL AND ae.address_hash = ANY (n.hashes) AND e.contact_id IS NULL) e
+                          WHERE n.contact_id IS NULL AND ae.address_hash = ANY (n.hashes) AND e.contact_id IS NULL
+                         UNION ALL
+                         -- Whoever was erased and is still shown must not have the words brought back.
+                         SELECT e.* FROM consent_data.event e
+                          WHERE n.contact_id IS NOT NULL AND e.erased_as = consent._key_hash(n.contact_id::text)) e
              WHERE e.kind = n.kind AND e.sender_id = n.sender_id AND e.category_id IS NOT DISTINCT FROM n.category_id
                AND e.channels IS NOT DISTINCT FROM n.channels AND e.detail->>'source' IS NOT DISTINCT FROM n.source
                AND CASE WHEN n.at IS NOT NULL THEN e.at = least(n.at, e.recorded_at)
@@ -256,7 +260,7 @@ BEGIN
                     UNION ALL
                     SELECT unnest(n.hashes) FROM consent._addresses_now(e.contact_id::text) n
                      WHERE n.channel_group = ANY (consent._reached(e.kind, e.channels, e.address_hash IS NOT NULL))) a (hash)
-     WHERE e.event_id = ANY (ids) AND consent._binds_address(e.kind);
+     WHERE e.event_id = ANY (ids) AND consent._binds_address(e.kind) AND a.hash IS NOT NULL;
     -- In the order of the addresses' locks.
     FOR r IN SELECT ae.address_hash, min(CASE WHEN e.channels[1] IN ('sms', 'phone_live', 'phone_auto') THEN 'phone'
                                               WHEN e.channels[1] = 'post' THEN 'post' ELSE 'email' END) AS channel_group

@@ -86,9 +86,11 @@ impl Contact {
         profile.subscriber = self.subscriber.unwrap_or(Subscriber::Unknown);
         profile.address_kind = self.address_kind.unwrap_or(AddressKind::Unknown);
         profile.addresses = [AddressInUse { tag: 1, since: None }; 3];
-        // What stands there and can't be read is no address.
-        if self.email.is_some() && self.address(AddressGroup::Email).is_none() {
-            profile.addresses[AddressGroup::Email as usize].tag = 0;
+        // Of what was meant as an address and can't be read nobody knows whose it is: no permission is for it.
+        if self.email.as_ref().is_some_and(|e| e.contains('@')) && self.address(AddressGroup::Email).is_none()
+        {
+            profile.addresses[AddressGroup::Email as usize] =
+                AddressInUse { tag: 0, since: Some(Instant::MAX) };
         }
         State::of_profile(profile)
     }
