@@ -152,6 +152,33 @@ COMMENT ON FUNCTION consent.explain_send(text, text, text, text, text, timestamp
 COMMENT ON FUNCTION consent.explain_send(bigint, text, text, text, text, timestamptz) IS 'can_send with its grounds. One row, always.';
 COMMENT ON FUNCTION consent.explain_send(uuid, text, text, text, text, timestamptz) IS 'can_send with its grounds. One row, always.';
 
+-- Found by address: whoever has it now, by the CRM's own word and not by the last fold's.
+CREATE FUNCTION consent.contacts_at(address text, channel text DEFAULT 'email', country text DEFAULT NULL) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    hashes bytea[] := consent._with_aliases(consent._address_hashes(channel, address, country));
+BEGIN
+    RETURN QUERY SELECT DISTINCT ca.contact_id::text FROM consent_data.contact_address ca
+     WHERE ca.address_hash = ANY (hashes)
+       AND EXISTS (SELECT FROM consent._addresses_now(ca.contact_id::text) a WHERE a.hashes && hashes AND a.since IS DISTINCT FROM 'infinity');
+END
+$$;
+COMMENT ON FUNCTION consent.contacts_at(text, text, text) IS 'The keys of the contacts who have an address now. country: for a national phone number.';
+
+CREATE FUNCTION consent.can_send_address(
+    address text, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL, sender text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, country text DEFAULT NULL)
+    RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(bool_or(consent.can_send(c, message_kind, product_category, channel, sender, at)), false)
+      FROM consent.contacts_at(address, coalesce(channel, (SELECT k.channel FROM consent_data.message_kind k WHERE k.name = message_kind)), country) c
+$$;
+COMMENT ON FUNCTION consent.can_send_address(text, text, text, text, text, timestamptz, text)
+    IS 'can_send for whoever has the address: yes if it is yes for one of them, since a refusal binds all who share it. Nobody''s address, or a malformed one: no. country: for a national phone number.';
+
 -- Similar categories of a target, for question(): scored pairs above the threshold, then overrides.
 CREATE FUNCTION consent._similar(sender integer, category integer) RETURNS TABLE (category_id integer)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

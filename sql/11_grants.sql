@@ -69,6 +69,10 @@ GRANT EXECUTE ON FUNCTION
 
 GRANT EXECUTE ON FUNCTION consent.validate_policy(jsonb), consent.check_bindings(), consent.key_status() TO consent_audit;
 
+GRANT EXECUTE ON FUNCTION consent.can_send_address(text, text, text, text, text, timestamptz, text) TO consent_decide, consent_audit;
+
+GRANT EXECUTE ON FUNCTION consent.contacts_at(text, text, text) TO consent_record, consent_audit;
+
 GRANT EXECUTE ON FUNCTION consent.country_code(text) TO consent_decide, consent_record, consent_audit, consent_batch;
 
 GRANT EXECUTE ON FUNCTION
