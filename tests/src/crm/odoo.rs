@@ -831,7 +831,16 @@ impl Odoo {
             if s.opt_out == Some(true) {
                 let email = Channel::Email.into();
                 let refused = s.opt_out_at.map_or(standing(email), |t| refusal(email, utc(t), utc(t)));
-                reading.contacts[first_member + s.member as usize - 1].facts.push(refused);
+                let n = first_member + s.member as usize - 1;
+                let member = &self.members[s.member as usize - 1];
+                // The list names the first of several addresses, whatever else stands in the field.
+                if let Some(first) = &member.normalized
+                    && in_use(&member.email, &member.normalized).as_ref() != Some(first)
+                {
+                    let theirs = Fact { other_contact: n as u32 + 1, ..refused.clone() };
+                    reading.by_address.push((Channel::Email, first.clone(), theirs));
+                }
+                reading.contacts[n].facts.push(refused);
             }
         }
         for u in
