@@ -1,5 +1,5 @@
 //! Refold: every state anew, in the server. Differences only are written, by compare-and-set on each row's
-//! revision; what changed meanwhile is folded again under its row's lock (see `sql/07_fold.sql`).
+//! revision; what changed meanwhile is folded again under its row's lock (see `sql/12_refold.sql`).
 
 use crate::arguments::Arguments;
 use crate::connection::retrying;

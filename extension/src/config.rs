@@ -2,12 +2,16 @@
 //!
 //! Only configuration is cached, never anything about a contact.
 
+mod compile;
+mod freshness;
+
+use self::freshness::Freshness;
 use crate::error::Error;
 use crate::{key, pg};
 use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::{CategoryId, SenderId};
 use pg_consent_policy::pack::{self, Pack, overlay};
-use pg_consent_policy::question::{Form, Message, PolicyDecision, Question, Sender, Target};
+use pg_consent_policy::question::{Form, PolicyDecision, Question, Sender};
 use pg_consent_policy::time::Instant;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -49,7 +53,7 @@ struct Category {
 pub struct Config {
     pub states: pg::StateTable,
     pub overflow: Option<pg::StateTable>,
-    pub pending: Option<pg::PendingTables>,
+    pub pending: pg::PendingTables,
     pub key_type: KeyType,
     senders: HashMap<String, Sender>,
     default_sender: Option<String>,
@@ -75,36 +79,6 @@ pub struct Config {
     similar: RefCell<SimilarBySenderAndCategory>,
     /// Compiled questions by what was asked; they serve for the day they were compiled for.
     compiled: RefCell<HashMap<Arguments, Question>>,
-}
-
-/// Until when what the folds have seen of the CRM may be used, in PostgreSQL's microseconds.
-struct Freshness {
-    /// Of master data and refusals: on these every marketing rests.
-    refusals: i64,
-    /// Of sales, by sender.
-    sales: HashMap<SenderId, i64>,
-    /// The same for people.
-    words: String,
-}
-
-impl Default for Freshness {
-    fn default() -> Self {
-        Freshness { refusals: i64::MAX, sales: HashMap::new(), words: String::new() }
-    }
-}
-
-impl Freshness {
-    fn take_in(&mut self, kind: &str, sender: Option<SenderId>, until: i64) {
-        match (kind, sender) {
-            // What people did only extends what they allowed.
-            ("engagement", _) => {}
-            ("purchases", Some(sender)) => {
-                let sales = self.sales.entry(sender).or_insert(i64::MAX);
-                *sales = until.min(*sales);
-            }
-            _ => self.refusals = until.min(self.refusals),
-        }
-    }
 }
 
 /// Kind, category, channel and sender.
@@ -159,7 +133,7 @@ impl Config {
         let mut config = Config {
             states: pg::StateTable::find(c"contact_state", c"contact_state_pkey").ok_or(Error::NotSetUp)?,
             overflow: pg::StateTable::find(c"contact_overflow", c"contact_overflow_pkey"),
-            pending: pg::PendingTables::find(),
+            pending: pg::PendingTables::find().ok_or(Error::NotSetUp)?,
             key_type: KeyType::Text,
             senders: HashMap::new(),
             default_sender: None,
@@ -318,131 +292,6 @@ impl Config {
     /// The operator's decisions on contested points, as they stand.
     pub fn decisions(&self) -> &[PolicyDecision] {
         &self.decisions
-    }
-
-    /// The question, compiled or as it was compiled for an earlier statement of the day. `Err` carries the reason with
-    /// which a gate denies and the error that `question()` raises.
-    pub fn question(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
-        let arguments = ask.arguments();
-        if let Some(question) = self.compiled.borrow().get(&arguments).and_then(|q| q.at(instant(ask.at))) {
-            return Ok(self.fresh(question));
-        }
-        let question = self.compile(ask)?;
-        let mut compiled = self.compiled.borrow_mut();
-        if compiled.len() >= MAX_COMPILED {
-            compiled.clear();
-        }
-        compiled.insert(arguments, question.clone());
-        Ok(self.fresh(question))
-    }
-
-    /// The question as far as what the folds have seen of the CRM still serves.
-    fn fresh(&self, mut question: Question) -> Question {
-        let now = pg::statement_timestamp();
-        if self.freshness.refusals < now {
-            question.marketing_blocked.get_or_insert(Reason::StaleSource);
-        }
-        question.relationships_blocked =
-            self.freshness.sales.get(&question.sender.id).is_some_and(|until| *until < now);
-        question
-    }
-
-    fn compile(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
-        let unknown = |reason, what, name: Option<&str>, table| {
-            let error = match name {
-                Some(name) => Error::Unknown { what, name: name.to_owned(), table },
-                None => Error::Null { field: what },
-            };
-            (reason, error)
-        };
-        let no_kind = || unknown(Reason::UnknownKind, "message kind", ask.kind, "consent_data.message_kind");
-        let kind = ask.kind.and_then(|k| self.kinds.get(k)).ok_or_else(no_kind)?;
-        let channel = match ask.channel {
-            None => kind.channel,
-            Some(c) => c.parse::<Channel>().map_err(|e| (Reason::UnknownKind, e.into()))?,
-        };
-        let sender_name = match ask.sender {
-            Some(name) => name,
-            None => self.default_sender.as_deref().ok_or((Reason::UnknownKind, Error::NoDefaultSender))?,
-        };
-        let sender = self.senders.get(sender_name).ok_or_else(|| {
-            unknown(Reason::UnknownKind, "sender", Some(sender_name), "consent_data.sender")
-        })?;
-        let target = match ask.category {
-            None => Target::default(),
-            Some(name) => {
-                let category = self.categories.get(name).ok_or_else(|| {
-                    unknown(Reason::UnknownCategory, "product category", Some(name), "consent_data.category")
-                })?;
-                let ancestors = self.ancestors(category.id);
-                // What holds for a sector holds for what lies within; the press's privilege is not inherited.
-                let inherited = ancestors.iter().find_map(|id| self.sectors.get(id).copied());
-                let sector = category.sector.or(inherited.filter(|s| *s != Sector::Press));
-                Target {
-                    category: category.id,
-                    ancestors,
-                    similar: self
-                        .similar(sender.id, category.id)
-                        .map_err(|e| (Reason::UnknownCategory, e))?
-                        .to_vec(),
-                    sector,
-                }
-            }
-        };
-        let message = Message {
-            kind: ask.kind.unwrap_or_default().to_owned(),
-            nature: kind.nature,
-            channel,
-            form: kind.form.clone(),
-        };
-        let mut question = Question::new(
-            instant(ask.at),
-            sender.clone(),
-            message,
-            target,
-            self.packs(),
-            self.decisions.clone(),
-        );
-        question.policy_version.clone_from(&self.policy_version);
-        question.similarity_version = self.similarity_version;
-        question.marketing_blocked = if self.marketing_off {
-            Some(Reason::SwitchedOff)
-        } else if self.keys.is_err() {
-            Some(Reason::KeyMissing)
-        } else {
-            None
-        };
-        Ok(question)
-    }
-
-    /// The category and everything that is or ever was above it.
-    fn ancestors(&self, category: CategoryId) -> Vec<CategoryId> {
-        let mut found = vec![category];
-        let mut next = 0;
-        while let Some(id) = found.get(next).copied() {
-            for parent in self.parents.get(&id).into_iter().flatten() {
-                if !found.contains(parent) {
-                    found.push(*parent);
-                }
-            }
-            next += 1;
-        }
-        found
-    }
-
-    /// What a purchase must be of to count as similar to `category`: itself, the scored pairs above the sender's
-    /// threshold, and what overrides add or take away.
-    fn similar(&self, sender: u32, category: CategoryId) -> Result<Rc<Vec<CategoryId>>, Error> {
-        if let Some(known) = self.similar.borrow().get(&(sender, category)) {
-            return Ok(Rc::clone(known));
-        }
-        let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
-        let mut ids = vec![category];
-        let query = format!("SELECT category_id::int4 FROM consent._similar({sender}, {category})");
-        pg::as_owner_now(relation, || pg::rows(&query, |r| ids.extend(r.get::<i32>(1).map(|id| id as u32))))?;
-        let ids = Rc::new(ids);
-        self.similar.borrow_mut().insert((sender, category), Rc::clone(&ids));
-        Ok(ids)
     }
 }
 

@@ -107,7 +107,7 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
         *kept = Some(Asked::new(a, &config));
     }
     let Some(question) = kept.as_ref().and_then(|k| k.question.as_ref()) else { return Ok(false) };
-    if config.pending.is_some_and(|p| p.may_note(key)) {
+    if config.pending.may_note(key) {
         if !pg::in_parallel_mode() {
             return allows_folded(&config, key, question);
         }
@@ -130,7 +130,7 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
     })
 }
 
-/// See `sql/06b_watch.sql`, which calls it where the abort of a subtransaction is certain.
+/// See `sql/09_watch.sql`, which calls it where the abort of a subtransaction is certain.
 #[pg_extern(sql = false)]
 fn _become(role: pg_sys::Oid) -> Result<()> {
     Ok(pg::become_role(role)?)

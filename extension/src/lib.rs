@@ -4,6 +4,7 @@
 //! bound there by name.
 //!
 //! - [`values`]: the types `state` and `question`, facts, merging
+//! - [`addresses`]: keyed hashes of addresses, codes of countries
 //! - [`gate`]: `@@`, `can_send`, `explain`
 //! - [`config`]: senders, kinds, categories and switches, cached until they change
 //! - [`law`]: the rules in words, and the deadline of an opt-out
@@ -16,6 +17,7 @@
 
 use pgrx::prelude::*;
 
+mod addresses;
 mod config;
 mod error;
 mod gate;
@@ -41,40 +43,52 @@ pub extern "C-unwind" fn _PG_init() {
 extension_sql_file!("../../sql/01_types.sql", name = "types");
 extension_sql_file!("../../sql/02_functions.sql", name = "functions", requires = ["types"]);
 extension_sql_file!("../../sql/03_tables.sql", name = "tables", requires = ["functions"]);
-extension_sql_file!("../../sql/03b_own_rules.sql", name = "own_rules", requires = ["tables"]);
-extension_sql_file!("../../sql/04_roles.sql", name = "roles", requires = ["own_rules"]);
-extension_sql_file!("../../sql/05_record.sql", name = "record", requires = ["roles"]);
-extension_sql_file!("../../sql/06_bind.sql", name = "bind", requires = ["record"]);
-extension_sql_file!("../../sql/06a_crm.sql", name = "crm", requires = ["bind"]);
-extension_sql_file!("../../sql/06b_watch.sql", name = "watch", requires = ["crm"]);
-extension_sql_file!("../../sql/07_fold.sql", name = "fold", requires = ["watch"]);
-extension_sql_file!("../../sql/08_ask.sql", name = "ask", requires = ["fold"]);
-extension_sql_file!("../../sql/09_views.sql", name = "views", requires = ["ask"]);
-extension_sql_file!("../../sql/12_subject.sql", name = "subject", requires = ["views"]);
-extension_sql_file!("../../sql/13_import.sql", name = "import", requires = ["subject"]);
-extension_sql_file!("../../sql/14_status.sql", name = "status", requires = ["import"]);
-extension_sql_file!("../../sql/15_keys.sql", name = "keys", requires = ["status"]);
-extension_sql_file!("../../sql/10_setup.sql", name = "setup", requires = ["keys"]);
-extension_sql_file!("../../sql/11_grants.sql", name = "grants", requires = ["setup"], finalize);
+extension_sql_file!("../../sql/04_own_rules.sql", name = "own_rules", requires = ["tables"]);
+extension_sql_file!("../../sql/05_roles.sql", name = "roles", requires = ["own_rules"]);
+extension_sql_file!("../../sql/06_record.sql", name = "record", requires = ["roles"]);
+extension_sql_file!("../../sql/07_bind.sql", name = "bind", requires = ["record"]);
+extension_sql_file!("../../sql/08_crm.sql", name = "crm", requires = ["bind"]);
+extension_sql_file!("../../sql/09_watch.sql", name = "watch", requires = ["crm"]);
+extension_sql_file!("../../sql/10_addresses.sql", name = "addresses", requires = ["watch"]);
+extension_sql_file!("../../sql/11_fold.sql", name = "fold", requires = ["addresses"]);
+extension_sql_file!("../../sql/12_refold.sql", name = "refold", requires = ["fold"]);
+extension_sql_file!("../../sql/13_ask.sql", name = "ask", requires = ["refold"]);
+extension_sql_file!("../../sql/14_views.sql", name = "views", requires = ["ask"]);
+extension_sql_file!("../../sql/15_erasure.sql", name = "erasure", requires = ["views"]);
+extension_sql_file!("../../sql/16_merge.sql", name = "merge", requires = ["erasure"]);
+extension_sql_file!("../../sql/17_access.sql", name = "access", requires = ["merge"]);
+extension_sql_file!("../../sql/18_import_reading.sql", name = "import_reading", requires = ["access"]);
+extension_sql_file!("../../sql/19_import.sql", name = "import", requires = ["import_reading"]);
+extension_sql_file!("../../sql/20_export.sql", name = "export", requires = ["import"]);
+extension_sql_file!("../../sql/21_status.sql", name = "status", requires = ["export"]);
+extension_sql_file!("../../sql/22_keys.sql", name = "keys", requires = ["status"]);
+extension_sql_file!("../../sql/23_setup.sql", name = "setup", requires = ["keys"]);
+extension_sql_file!("../../sql/24_grants.sql", name = "grants", requires = ["setup"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
 const _: &[&str] = &[
     include_str!("../../sql/01_types.sql"),
     include_str!("../../sql/02_functions.sql"),
     include_str!("../../sql/03_tables.sql"),
-    include_str!("../../sql/03b_own_rules.sql"),
-    include_str!("../../sql/04_roles.sql"),
-    include_str!("../../sql/05_record.sql"),
-    include_str!("../../sql/06_bind.sql"),
-    include_str!("../../sql/06a_crm.sql"),
-    include_str!("../../sql/06b_watch.sql"),
-    include_str!("../../sql/07_fold.sql"),
-    include_str!("../../sql/08_ask.sql"),
-    include_str!("../../sql/09_views.sql"),
-    include_str!("../../sql/12_subject.sql"),
-    include_str!("../../sql/13_import.sql"),
-    include_str!("../../sql/14_status.sql"),
-    include_str!("../../sql/15_keys.sql"),
-    include_str!("../../sql/10_setup.sql"),
-    include_str!("../../sql/11_grants.sql"),
+    include_str!("../../sql/04_own_rules.sql"),
+    include_str!("../../sql/05_roles.sql"),
+    include_str!("../../sql/06_record.sql"),
+    include_str!("../../sql/07_bind.sql"),
+    include_str!("../../sql/08_crm.sql"),
+    include_str!("../../sql/09_watch.sql"),
+    include_str!("../../sql/10_addresses.sql"),
+    include_str!("../../sql/11_fold.sql"),
+    include_str!("../../sql/12_refold.sql"),
+    include_str!("../../sql/13_ask.sql"),
+    include_str!("../../sql/14_views.sql"),
+    include_str!("../../sql/15_erasure.sql"),
+    include_str!("../../sql/16_merge.sql"),
+    include_str!("../../sql/17_access.sql"),
+    include_str!("../../sql/18_import_reading.sql"),
+    include_str!("../../sql/19_import.sql"),
+    include_str!("../../sql/20_export.sql"),
+    include_str!("../../sql/21_status.sql"),
+    include_str!("../../sql/22_keys.sql"),
+    include_str!("../../sql/23_setup.sql"),
+    include_str!("../../sql/24_grants.sql"),
 ];

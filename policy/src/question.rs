@@ -173,8 +173,8 @@ pub struct Question {
     pub decisions: Vec<PolicyDecision>,
     /// Set while all marketing is denied: the kill switch, or a missing or wrong key.
     pub marketing_blocked: Option<Reason>,
-    /// Set while sales may have been voided unseen: a permission that rests on one is none.
-    pub relationships_blocked: bool,
+    /// Senders whose sales may have been voided unseen: a permission that rests on one is none.
+    pub stale_sales: Vec<SenderId>,
     pub policy_version: String,
     pub similarity_version: u32,
 }
@@ -209,7 +209,7 @@ impl Question {
             law: Arc::new(law),
             decisions,
             marketing_blocked: None,
-            relationships_blocked: false,
+            stale_sales: Vec::new(),
             policy_version: crate::pack::POLICY_VERSION.to_owned(),
             similarity_version: 0,
         }

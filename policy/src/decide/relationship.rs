@@ -25,6 +25,9 @@ pub(crate) fn evaluate<'q>(
             continue;
         }
         match judge(case, rule, wanted, &relation)? {
+            Ok(_) if case.question.stale_sales.contains(&relation.sender) => {
+                nearest = nearest.nearer(Miss::new(Reason::StaleSource, u8::MAX, Atom::Relation(relation)));
+            }
             Ok((until, switch)) if best.is_none_or(|(b, ..)| until > b) => {
                 best = Some((until, relation, switch))
             }
@@ -36,9 +39,6 @@ pub(crate) fn evaluate<'q>(
         }
     }
     Ok(match best {
-        Some((_, r, _)) if case.question.relationships_blocked => {
-            Outcome::Misses(Miss::new(Reason::StaleSource, u8::MAX, Atom::Relation(r)))
-        }
         Some((until, r, switch)) => Outcome::Holds { until, support: Some(Atom::Relation(r)), switch },
         None => Outcome::Misses(nearest),
     })

@@ -88,7 +88,13 @@ SELECT test.fails($$SELECT consent.rotate_key()$$);
 COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; cp pg_consent.key.2 pg_consent.key';
 TABLE test.paths;
 SELECT generation, file, newest, problem FROM consent.key_status();
+-- Folding without the key must not take anybody's addresses for unreadable ones.
+SELECT test.fails($$SELECT consent._refold_addresses()$$);
+SELECT consent.refold('{13, 15, 16, 17}');
 COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; mv pg_consent.away pg_consent.key';
+SELECT count(*) FROM consent_data.contact_address WHERE since = 'infinity';
+SELECT consent.refold('{13, 15, 16, 17}');
+TABLE test.answer;
 TABLE test.paths;
 COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; cp pg_consent.key.2 pg_consent.key.4';
 SELECT test.fails($$SELECT consent.rotate_key()$$);

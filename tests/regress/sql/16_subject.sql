@@ -254,7 +254,7 @@ UPDATE consent_data.key_generation SET fingerprint = '\x00';
 SELECT test.fails('SELECT consent.erase(6::bigint, ''request'')');
 SELECT consent.refold('{63}');
 SELECT test.fails('SELECT consent._refold_fold()');
-SELECT consent.state_json(state)->'dirty' AS dirty FROM consent_data.contact_state WHERE contact_id = 63;
+SELECT 63 IN (SELECT contact_id FROM consent.decidable) AS decidable, e.reason FROM consent.explain_send(63::bigint, 'order_confirmation') e;
 
 -- The same with keys of another type, which have several spellings or none.
 \set ECHO none
