@@ -62,8 +62,12 @@ extension_sql_file!("../../sql/19_import.sql", name = "import", requires = ["imp
 extension_sql_file!("../../sql/20_export.sql", name = "export", requires = ["import"]);
 extension_sql_file!("../../sql/21_status.sql", name = "status", requires = ["export"]);
 extension_sql_file!("../../sql/22_keys.sql", name = "keys", requires = ["status"]);
-extension_sql_file!("../../sql/23_setup.sql", name = "setup", requires = ["keys"]);
-extension_sql_file!("../../sql/24_grants.sql", name = "grants", requires = ["setup"], finalize);
+extension_sql_file!("../../sql/23_similar.sql", name = "similar", requires = ["keys"]);
+extension_sql_file!("../../sql/24_retention.sql", name = "retention", requires = ["similar"]);
+extension_sql_file!("../../sql/25_verify.sql", name = "verify", requires = ["retention"]);
+extension_sql_file!("../../sql/26_report.sql", name = "report", requires = ["verify"]);
+extension_sql_file!("../../sql/27_setup.sql", name = "setup", requires = ["report"]);
+extension_sql_file!("../../sql/28_grants.sql", name = "grants", requires = ["setup"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
 const _: &[&str] = &[
@@ -89,6 +93,10 @@ const _: &[&str] = &[
     include_str!("../../sql/20_export.sql"),
     include_str!("../../sql/21_status.sql"),
     include_str!("../../sql/22_keys.sql"),
-    include_str!("../../sql/23_setup.sql"),
-    include_str!("../../sql/24_grants.sql"),
+    include_str!("../../sql/23_similar.sql"),
+    include_str!("../../sql/24_retention.sql"),
+    include_str!("../../sql/25_verify.sql"),
+    include_str!("../../sql/26_report.sql"),
+    include_str!("../../sql/27_setup.sql"),
+    include_str!("../../sql/28_grants.sql"),
 ];

@@ -1,0 +1,1 @@
+-- Similar products: the tables that the night fills with what it scored.

@@ -1,0 +1,1 @@
+-- Retention: what is done in the CRM with contacts whose time is over, in two steps.

@@ -1,0 +1,1 @@
+-- Verifying and simulating: the batch's verdicts against the server's, and those under a draft of the law.

@@ -1,0 +1,1 @@
+-- What the privacy officer's page is made from.
