@@ -151,6 +151,15 @@ pub struct Retention {
     pub force: bool,
 }
 
+impl Arguments {
+    /// What the command line says. No chunk is larger than what may be written in a second.
+    pub fn read() -> Result<Arguments, clap::Error> {
+        let mut arguments = Arguments::try_parse()?;
+        arguments.chunk = arguments.chunk.min(arguments.rate.unwrap_or(u32::MAX));
+        Ok(arguments)
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if (0.0..=1.0).contains(&x) => Ok(x),

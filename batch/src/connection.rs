@@ -11,6 +11,7 @@ mod text;
 mod tls;
 
 use crate::arguments::Arguments;
+use crate::pace;
 use anyhow::Result;
 use postgres::Client;
 use postgres::error::SqlState;
@@ -27,6 +28,7 @@ pub struct Database {
     settings: Settings,
     application_name: String,
     lock_timeout: u32,
+    threads: usize,
     read_only: bool,
 }
 
@@ -43,6 +45,7 @@ impl Database {
             application_name: settings.application_name.clone().unwrap_or(step),
             settings,
             lock_timeout: arguments.lock_timeout,
+            threads: arguments.threads,
             read_only: arguments.dry_run,
         })
     }
@@ -53,6 +56,14 @@ impl Database {
         // Only servers on Linux and a few others know when a client has gone in the middle of a statement.
         client.batch_execute("SET client_connection_check_interval = '5s'").ok();
         Ok(client)
+    }
+
+    /// Sessions that read or write at once: as many as threads.
+    pub fn sessions(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
     }
 
     /// What each session is set to, whatever the role's own settings are.
@@ -89,7 +100,10 @@ pub fn retrying<T>(mut attempt: impl FnMut() -> Result<T, postgres::Error>) -> R
     loop {
         n += 1;
         match attempt() {
-            Err(e) if n < ATTEMPTS && passes(&e) => std::thread::sleep(backoff(n)),
+            Err(e) if n < ATTEMPTS && passes(&e) => {
+                pace::go_on()?;
+                std::thread::sleep(backoff(n));
+            }
             other => return Ok(other?),
         }
     }

@@ -19,11 +19,10 @@ mod status;
 mod tree;
 
 use arguments::{Arguments, Refold, Step};
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(e) => return report::usage(&e),
     };

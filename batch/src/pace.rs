@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Sleeps no longer than this without looking whether somebody has asked to stop.
@@ -26,9 +26,23 @@ impl fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-#[derive(Debug, Default)]
+/// The signal that came, or 0. Signals are the whole process's, so this is too.
+static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
+
+/// Fails with [`Interrupted`] once the run has been asked to stop; for loops that write nothing.
+pub fn go_on() -> Result<()> {
+    refuse(&SIGNAL)
+}
+
+fn refuse(signal: &AtomicUsize) -> Result<()> {
+    match signal.load(Ordering::SeqCst) {
+        0 => Ok(()),
+        signal => Err(Interrupted(signal as i32).into()),
+    }
+}
+
+#[derive(Debug)]
 pub struct Pace {
-    /// The signal that came, or 0.
     signal: Arc<AtomicUsize>,
     rate: Option<Rate>,
 }
@@ -46,7 +60,7 @@ impl Pace {
     pub fn new(rate: Option<u32>) -> Pace {
         let rate = rate.map(f64::from);
         let rate = rate.map(|r| Rate { per_second: r, level: Mutex::new((r, Instant::now())) });
-        Pace { signal: Arc::default(), rate }
+        Pace { signal: Arc::clone(&SIGNAL), rate }
     }
 
     /// From now on SIGTERM and SIGINT ask this run to stop.
@@ -62,10 +76,6 @@ impl Pace {
         Ok(())
     }
 
-    pub fn stopping(&self) -> bool {
-        self.signal.load(Ordering::SeqCst) != 0
-    }
-
     /// Between two chunks, after `rows` were written and committed: waits as `--rate` asks, and fails with
     /// [`Interrupted`] once the run has been asked to stop.
     pub fn between_chunks(&self, rows: u64) -> Result<()> {
@@ -77,10 +87,7 @@ impl Pace {
     pub fn sleep(&self, how_long: Duration) -> Result<()> {
         let until = Instant::now() + how_long;
         loop {
-            match self.signal.load(Ordering::SeqCst) {
-                0 => {}
-                signal => return Err(Interrupted(signal as i32).into()),
-            }
+            refuse(&self.signal)?;
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
@@ -122,7 +129,7 @@ mod tests {
 
     #[test]
     fn who_is_asked_to_stop_does_not_sleep_on() {
-        let pace = Pace::new(Some(1));
+        let pace = Pace { signal: Arc::default(), ..Pace::new(Some(1)) };
         pace.signal.store(SIGTERM as usize, Ordering::SeqCst);
         let begun = Instant::now();
         let Err(error) = pace.between_chunks(1_000_000) else { panic!("went on") };

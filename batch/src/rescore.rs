@@ -8,6 +8,7 @@ mod curve;
 mod store;
 
 use crate::arguments::Rescore;
+use crate::connection::Database;
 use crate::report::Report;
 use crate::run::Finding;
 use crate::tree::Tree;
@@ -33,7 +34,13 @@ pub struct Scored {
     pub pairs: Vec<Pair>,
 }
 
-pub fn rescore(client: &mut Client, options: &Rescore, report: &Report) -> Result<Finding> {
+pub fn rescore(
+    client: &mut Client,
+    _database: &Database,
+    options: &Rescore,
+    dry_run: bool,
+    report: &Report,
+) -> Result<Finding> {
     let tree = Tree::read(client)?;
     let all_baskets = baskets::read(client, options.heavy as usize, report)?;
     let senders =
@@ -62,6 +69,12 @@ pub fn rescore(client: &mut Client, options: &Rescore, report: &Report) -> Resul
         }
     };
     show_curve(&points, threshold, report);
+    if dry_run {
+        let pairs = scored.iter().map(|s| s.pairs.len()).sum::<usize>();
+        let figures =
+            json!({"dry_run": true, "categories": catalogue, "pairs": pairs, "threshold": threshold});
+        return Ok(Finding::done(figures));
+    }
     let version = store::store(client, &scored, threshold, report)?;
     let per_contact =
         store::contact_similar(client, &scored, &all_baskets, threshold, version, options.per_contact)?;

@@ -64,9 +64,11 @@ pub fn retention(
             let figures = json!({"contacts": contacts, "newly_expired": news, "applied": false});
             return Ok(Finding { outcome: Outcome::Findings, figures });
         }
-        if options.apply {
+        if options.apply && !arguments.dry_run {
             for chunk in due.chunks(arguments.chunk as usize) {
-                written += write(client, run_id, sender_id, chunk)?;
+                let rows = write(client, run_id, sender_id, chunk)?;
+                written += rows;
+                report.pace.between_chunks(rows)?;
             }
         }
     }

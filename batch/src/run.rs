@@ -172,7 +172,7 @@ fn recorded(
 
 fn one_step(
     client: &mut Client,
-    _database: &Database,
+    database: &Database,
     arguments: &Arguments,
     report: &Report,
     step: &Step,
@@ -181,7 +181,7 @@ fn one_step(
     match step {
         Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
         Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, options, report),
+        Step::Rescore(options) => rescore::rescore(client, database, options, arguments.dry_run, report),
         Step::Retention(options) => retention::retention(client, arguments, options, run_id, report),
         Step::Nightly { .. } | Step::Status | Step::Completions(_) | Step::Man => {
             Err(anyhow!("`{}` is no step of a run", step.name()))

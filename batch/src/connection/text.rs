@@ -2,7 +2,7 @@
 //! "Connection Strings"). The parser of rust-postgres refuses what it has no use for itself, such as `sslrootcert` and
 //! `service`. No message repeats what may be part of a password.
 
-use crate::failure::{self, hinted};
+use crate::failure::hinted;
 use anyhow::{Result, bail};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ fn decoded(raw: &str) -> Result<String> {
     let whole = digits.all(|d| d.len() >= 2 && d.bytes().take(2).all(|b| b.is_ascii_hexdigit()));
     match percent_decode_str(raw).decode_utf8() {
         Ok(text) if whole && !text.contains('\0') => Ok(text.into_owned()),
-        _ => Err(failure::hinted(
+        _ => Err(hinted(
             "a part of the connection URL is not percent-encoded",
             "Write % itself as %25, and what is not a letter or digit as the %XX of its UTF-8 bytes.",
         )),
@@ -184,7 +184,7 @@ mod tests {
             "postgresql://u:my?secret=1@h/db",
             "postgresql://u:p@h/db?secret",
         ] {
-            let complaint = failure::Failure::of(&parse(text).unwrap_err()).text();
+            let complaint = crate::failure::Failure::of(&parse(text).unwrap_err()).text();
             assert!(!complaint.contains("secret"), "{complaint}");
         }
         let complaint = format!("{:#}", parse("hots=a").unwrap_err());
