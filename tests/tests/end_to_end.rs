@@ -4,6 +4,7 @@
 
 mod agreement;
 mod batch;
+mod behaviour;
 mod concurrency;
 mod configuration;
 mod crash;
@@ -20,3 +21,4 @@ mod outbox;
 mod preloaded;
 mod shop;
 mod subject;
+mod tls;

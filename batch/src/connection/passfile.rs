@@ -23,14 +23,15 @@ pub enum Answer {
     Ignored(String),
 }
 
-/// Looks in `file`, unless others than its owner can read it.
-pub fn find(file: &Path, wanted: &Wanted<'_>) -> Answer {
+/// Looks in `file`, unless others than its owner can read it. `guarded`: it is in a folder that nobody else can enter,
+/// systemd's for credentials, where the group's rights are the mask of an access list.
+pub fn find(file: &Path, guarded: bool, wanted: &Wanted<'_>) -> Answer {
     use std::os::unix::fs::PermissionsExt;
     let Ok(about) = std::fs::metadata(file) else { return Answer::Nothing };
     if !about.is_file() {
         return Answer::Ignored(format!("the password file {} is no plain file", file.display()));
     }
-    if about.permissions().mode() & 0o077 != 0 {
+    if !guarded && about.permissions().mode() & 0o077 != 0 {
         return Answer::Ignored(format!(
             "the password file {0} is not read: others than its owner may do something with it (chmod 600 {0})",
             file.display()
@@ -115,11 +116,11 @@ mod tests {
     fn a_file_that_others_can_read_is_ignored_and_its_password_not_told() {
         let file = std::env::temp_dir().join(format!("pgpass-{}", std::process::id()));
         let wanted = asked("h", "a", "b");
-        assert_eq!(find(&file, &wanted), Answer::Nothing);
+        assert_eq!(find(&file, false, &wanted), Answer::Nothing);
         std::fs::write(&file, "h:5432:a:b:secret\n").unwrap();
         for (mode, read) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
             std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
-            match find(&file, &wanted) {
+            match find(&file, false, &wanted) {
                 Answer::Password(p) => assert!(read && p == "secret"),
                 Answer::Ignored(why) => {
                     assert!(!read && why.contains("chmod 600") && !why.contains("secret"))
@@ -127,6 +128,7 @@ mod tests {
                 Answer::Nothing => panic!("{mode:o}"),
             }
         }
+        assert_eq!(find(&file, true, &wanted), Answer::Password("secret".into()), "guarded by its folder");
         std::fs::remove_file(&file).unwrap();
     }
 }

@@ -116,10 +116,13 @@ impl Settings {
             Some(file) => Some(PathBuf::from(file)),
             None => around.home.as_ref().map(|h| h.join(".pgpass")),
         };
+        let credentials = (around.variable)("CREDENTIALS_DIRECTORY").filter(|d| !d.is_empty());
+        let guarded =
+            credentials.is_some_and(|dir| passfile.as_ref().is_some_and(|file| file.starts_with(dir)));
         for target in &mut targets {
             target.password = match get("password") {
                 Some(value) => Some(Password { value: value.into(), source: "the settings".into() }),
-                None => from_file(passfile.as_deref(), target, &dbname, &user, &mut warnings),
+                None => from_file(passfile.as_deref(), guarded, target, &dbname, &user, &mut warnings),
             };
         }
         warnings.dedup();
@@ -198,6 +201,7 @@ fn targets(host: Option<&str>, hostaddr: Option<&str>, port: Option<&str>) -> Re
 
 fn from_file(
     file: Option<&Path>,
+    guarded: bool,
     target: &Target,
     dbname: &str,
     user: &str,
@@ -205,7 +209,7 @@ fn from_file(
 ) -> Option<Password> {
     let file = file?;
     let host = if target.host == SOCKETS { "localhost" } else { &target.host };
-    match passfile::find(file, &passfile::Wanted { host, port: target.port, dbname, user }) {
+    match passfile::find(file, guarded, &passfile::Wanted { host, port: target.port, dbname, user }) {
         passfile::Answer::Password(value) => Some(Password { value, source: file.display().to_string() }),
         passfile::Answer::Nothing => None,
         passfile::Answer::Ignored(why) => {
