@@ -82,7 +82,7 @@ fn recorded(
     let result = match step {
         Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
         Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, database, options, report),
+        Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, id, report),
         Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
     };
