@@ -181,7 +181,7 @@ fn one_step(
     match step {
         Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
         Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, database, options, arguments.dry_run, report),
+        Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, run_id, report),
         Step::Nightly { .. } | Step::Status | Step::Completions(_) | Step::Man => {
             Err(anyhow!("`{}` is no step of a run", step.name()))
