@@ -3,13 +3,14 @@
 use crate::arguments::{Arguments, Refold, Step, When};
 use crate::connection::Database;
 use crate::failure::with_hint;
-use crate::pace::Interrupted;
+use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
 use crate::{lock, refold, rescore, retention, shell, status, steps};
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -70,7 +71,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
 }
 
 fn with_database(arguments: &Arguments, report: &Report) -> Result<Outcome> {
-    let database = Database::new(arguments)?;
+    let database = Arc::new(Database::new(arguments)?);
+    database.cancel_when_stopped();
     for warning in database.warnings() {
         report.warn(warning, &json!({"event": "connecting", "message": warning}));
     }
@@ -153,7 +155,8 @@ fn recorded(
     report.line(&format!("{name}: begun"), &json!({"event": "begin", "step": name}));
     let known = night.chain.map_or(json!({}), |chain| json!({"night": chain}));
     let id = record::begin(client, arguments, name, &known)?;
-    let result = one_step(client, database, arguments, report, step, id.unwrap_or_default());
+    let result =
+        one_step(client, database, arguments, report, step, id.unwrap_or_default()).map_err(pace::reason);
     let word = record::word(&result);
     let nothing = json!({});
     let figures = result.as_ref().map_or(&nothing, |finding| &finding.figures);

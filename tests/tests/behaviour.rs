@@ -132,7 +132,7 @@ fn a_refold_that_is_asked_to_stop_finishes_its_chunk_and_the_next_run_the_rest()
     assert_eq!(out.last().unwrap()["outcome"], "done");
     assert!(out.iter().all(|l| l["at"].is_string() && l["level"] == "info"));
     let (_, out, _) = outcome(&home, &["refold", "--database", &url, "--json"]);
-    let figures = &lines(&out).last().unwrap()["figures"];
+    let figures = lines(&out).pop().unwrap()["figures"].take();
     assert_eq!((&figures["added"], &figures["drifted"]), (&0.into(), &0.into()));
 }
 
@@ -150,7 +150,24 @@ fn a_second_signal_ends_it_at_once() {
     signal(&child, "-TERM");
     let asked = Instant::now();
     assert_eq!(ended(child).0, 143);
-    assert!(asked.elapsed() < Duration::from_secs(10));
+    assert!(asked.elapsed() < Duration::from_secs(8));
+    assert_eq!(runs(&mut client), ["nightly unfinished", "refold done", "rescore unfinished"]);
+}
+
+#[test]
+fn a_statement_that_takes_too_long_for_whoever_stops_it_is_cancelled() {
+    let (cluster, mut client, home, url) = start(10);
+    let mut other = cluster.connect("postgres", "postgres").unwrap();
+    let _lock = locked(&mut other);
+    let child = command(&home, &["nightly", "--force", "--lock-timeout", "100000", "--database", &url])
+        .spawn()
+        .unwrap();
+    waits(&mut client);
+    signal(&child, "-TERM");
+    let asked = Instant::now();
+    let (code, _, complaint) = ended(child);
+    assert!(code == 143 && asked.elapsed() < Duration::from_secs(60), "{complaint}");
+    assert_eq!(runs(&mut client), ["nightly stopped", "refold done", "rescore stopped"]);
 }
 
 /// Keeps re-scoring waiting.
@@ -311,8 +328,8 @@ fn status_says_what_needs_attention() {
         .unwrap();
     let (code, told) = status();
     assert!(code == 2 && told.iter().any(|t| t.contains("last rescore") && t.contains("failed")), "{told:?}");
-    client.batch_execute("DROP VIEW crm.purchase").unwrap();
-    assert!(status().1.iter().any(|t| t.contains("view is gone")));
+    client.batch_execute("UPDATE consent_data.binding SET seen_at = seen_at - interval '30 days'").unwrap();
+    assert!(status().1.iter().any(|t| t.contains("crm.purchase: not refolded in time")));
     client
         .batch_execute("UPDATE consent_data.run SET finished_at = finished_at - interval '27 hours'")
         .unwrap();
