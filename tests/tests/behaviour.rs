@@ -75,8 +75,10 @@ fn start(n: i64) -> (Cluster, Client, Home, String) {
              SELECT consent.bind_contacts('crm.contact'), consent.bind_purchases('crm.purchase');"
         ))
         .unwrap();
+    // With no more rights than it needs.
+    client.batch_execute("CREATE ROLE night LOGIN; GRANT consent_batch TO night").unwrap();
     let home = Home::new(&format!("{}", cluster.data_dir().display()).replace('/', "_"));
-    let url = cluster.url("postgres", "postgres");
+    let url = cluster.url("postgres", "night");
     (cluster, client, home, url)
 }
 
@@ -246,7 +248,7 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
 #[test]
 fn a_second_run_says_who_is_at_work_and_can_wait() {
     let (cluster, mut client, home, url) = start(10);
-    let mut other = cluster.connect("postgres", "postgres").unwrap();
+    let mut other = cluster.connect("postgres", "night").unwrap();
     other
         .batch_execute("SET application_name = 'the first'; SELECT pg_advisory_lock(27988542867467892)")
         .unwrap();
