@@ -152,6 +152,10 @@ fn recorded(
     night: &Night,
 ) -> Result<Outcome> {
     let name = step.name();
+    if record::is_idle(client, step)? {
+        report.summary(name, "done", &json!({"contacts": 0}));
+        return Ok(Outcome::Done);
+    }
     report.line(&format!("{name}: begun"), &json!({"event": "begin", "step": name}));
     let known = night.chain.map_or(json!({}), |chain| json!({"night": chain}));
     let id = record::begin(client, arguments, name, &known)?;

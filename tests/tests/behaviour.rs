@@ -323,6 +323,8 @@ fn status_says_what_needs_attention() {
     assert!(code == 2 && told.iter().any(|t| t.contains("overdue")), "{told:?}");
     assert_eq!(outcome(&home, &["nightly", "--force", "--database", &url]).0, 0);
     assert_eq!(status(), (0, vec![]));
+    assert_eq!(outcome(&home, &["refold", "--pending", "--database", &url]).0, 0);
+    assert!(!runs(&mut client).iter().any(|r| r.contains("pending")), "an idle minute leaves no row");
     client
         .batch_execute(
             "INSERT INTO consent_data.run (step, finished_at, outcome) VALUES ('rescore', now(), 'failed')",
