@@ -26,7 +26,6 @@ BEGIN
     SELECT now(), NULL, NULL, NULL, NULL, NULL, NULL;
     PERFORM consent._note_holders(NULL);
     PERFORM consent._take_refusals(NULL, NULL);
-    PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
     DROP TABLE IF EXISTS pg_temp.consent_new_address;
     CREATE TEMPORARY TABLE consent_new_address ON COMMIT DROP AS
     SELECT c.contact_id, g.name AS channel_group, consent._try_address_hash(g.channel, g.address, c.country) AS address_hash
@@ -51,6 +50,8 @@ BEGIN
       LEFT JOIN consent_data.contact_state s ON s.contact_id = a.contact_id
     ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
     GET DIAGNOSTICS n = ROW_COUNT;
+    -- With the addresses there are now.
+    PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
     PERFORM consent._link_refusals(NULL);
     PERFORM consent._forget_addresses();
     -- What this has noted itself is in the fold that follows.
@@ -88,6 +89,11 @@ BEGIN
               JOIN consent_data.event e ON e.event_id = ae.event_id
              WHERE e.contact_id IS DISTINCT FROM ca.contact_id
                AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(ca.contact_id::text))
+            UNION ALL
+            SELECT ca.contact_id, consent._crm_consent(e.kind, NULL, NULL, e.sender_id, e.channels, e.category_id, NULL, NULL, NULL, NULL, e.detail->>'via')
+              FROM (SELECT DISTINCT x.event_id FROM consent_data.standing_refusal x) x
+              JOIN consent_data.event e USING (event_id) JOIN consent_data.address_event ae USING (event_id)
+              JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
             UNION ALL
             SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN least(max(c.at), by_now) END, c.sender_id, c.channels, c.category_id,
                        c.opt_out_offered, c.refused, c.from_person)
