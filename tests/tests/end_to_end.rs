@@ -18,5 +18,6 @@ mod keys;
 mod odoo;
 mod outbox;
 mod preloaded;
+mod rescore;
 mod shop;
 mod subject;
