@@ -19,5 +19,6 @@ mod odoo;
 mod outbox;
 mod preloaded;
 mod refusing;
+mod rescore;
 mod shop;
 mod subject;
