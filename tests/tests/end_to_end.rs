@@ -20,3 +20,4 @@ mod outbox;
 mod preloaded;
 mod shop;
 mod subject;
+mod verify;
