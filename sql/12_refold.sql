@@ -5,6 +5,7 @@
 -- only_noted: of the contacts noted as pending alone, but in sets too; by key each would cost ten times as much.
 CREATE FUNCTION consent._refold_addresses(only_noted boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+    SET parallel_tuple_cost = 0 SET parallel_setup_cost = 0
 AS $$
 DECLARE
     n bigint;
@@ -85,9 +86,10 @@ $$;
 COMMENT ON FUNCTION consent._refold_addresses(boolean) IS 'Takes refusals and current addresses over from the CRM, of all contacts or of the noted ones; answers with the number of new and changed addresses.';
 
 -- One query, so that all of it has one snapshot, and shaped so that workers make and merge the facts: the differences alone
--- come out. dry: nothing is to follow that writes.
+-- come out. The planner can't know that, hence the costs set. dry: nothing is to follow that writes.
 CREATE FUNCTION consent._refold_fold(only_noted boolean DEFAULT false, dry boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+    SET parallel_tuple_cost = 0 SET parallel_setup_cost = 0
 AS $$
 DECLARE
     n bigint;

@@ -59,7 +59,12 @@ fn number(client: &mut Client, sql: &str) -> Result<i64> {
 }
 
 /// `why`: what made the night choose it.
-fn whole(client: &mut Client, arguments: &Arguments, report: &Report, why: Option<String>) -> Result<Finding> {
+fn whole(
+    client: &mut Client,
+    arguments: &Arguments,
+    report: &Report,
+    why: Option<String>,
+) -> Result<Finding> {
     client.batch_execute(MEMORY)?;
     if arguments.dry_run {
         return compare(client, report);
@@ -121,7 +126,8 @@ fn say(report: &Report, drift: &Value) {
     }
     if drift["findings"] != json!(0) {
         let examples = &drift["contacts"];
-        report.line(&format!("  findings are of contacts such as {examples}"), &json!({"contacts": examples}));
+        report
+            .line(&format!("  findings are of contacts such as {examples}"), &json!({"contacts": examples}));
     }
 }
 
@@ -178,9 +184,7 @@ fn pending(client: &mut Client, arguments: &Arguments, report: &Report) -> Resul
         }
     }
     bar.finish_and_clear();
-    Ok(Finding::done(
-        json!({ "mode": "pending", "contacts": folded, "still_noted": number(client, NOTED)? }),
-    ))
+    Ok(Finding::done(json!({ "mode": "pending", "contacts": folded, "still_noted": number(client, NOTED)? })))
 }
 
 /// Tells the planner how many contacts usually pass, from a sample under the first audited message.

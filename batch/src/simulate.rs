@@ -156,8 +156,7 @@ fn introduce(what: &Value, report: &Report) {
     report.line(&format!("the draft is {does} {pack}"), &json!({"draft": what}));
     for looser in what["loosens"].as_array().into_iter().flatten() {
         let (path, problem) = (looser["path"].as_str(), looser["problem"].as_str());
-        let words =
-            format!("  it loosens: {}: {}", path.unwrap_or_default(), problem.unwrap_or_default());
+        let words = format!("  it loosens: {}: {}", path.unwrap_or_default(), problem.unwrap_or_default());
         report.line(&words, &json!({"loosens": looser}));
     }
 }

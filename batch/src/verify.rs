@@ -50,7 +50,12 @@ struct Difference {
     way: &'static str,
 }
 
-pub fn verify(database: &Database, options: &Verify, arguments: &Arguments, report: &Report) -> Result<Finding> {
+pub fn verify(
+    database: &Database,
+    options: &Verify,
+    arguments: &Arguments,
+    report: &Report,
+) -> Result<Finding> {
     let mut snapshot = Snapshot::take(database)?;
     let at = options.asked.at(snapshot.client())?;
     let messages = options.asked.messages(snapshot.client())?;
@@ -115,7 +120,8 @@ fn everybody(
     report: &Report,
 ) -> Result<Everybody> {
     let bar = report.progress("verify", 0);
-    let new = || Everybody { contacts: 0, before_horizon: 0, tallies: vec![Tally::default(); questions.len()] };
+    let new =
+        || Everybody { contacts: 0, before_horizon: 0, tallies: vec![Tally::default(); questions.len()] };
     let parts = states::scan(database, snapshot, &bar, new, |all, stored| {
         all.contacts += 1;
         all.before_horizon += u64::from(is_before_horizon(stored.state, at));
@@ -250,7 +256,9 @@ fn by_key(
             sums.noted += u64::from(noted);
             // Everybody has been counted by the scan already where there was one.
             sums.before_horizon += u64::from(options.sample.is_some() && is_before_horizon(&state, at));
-            for (way, server, counts) in [("can_send", can_send, !noted), ("state @@ question", operator, true)] {
+            for (way, server, counts) in
+                [("can_send", can_send, !noted), ("state @@ question", operator, true)]
+            {
                 if counts && server != batch {
                     let (contact, question) = (row.get(0), message.in_words());
                     found.push(Difference { contact, question, batch, server, way });

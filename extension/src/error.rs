@@ -61,9 +61,11 @@ impl Error {
             Error::Unknown { .. } | Error::Jurisdiction { .. } | Error::NoDefaultSender => {
                 Code::ERRCODE_UNDEFINED_OBJECT
             }
-            Error::Code(_) | Error::Address(_) | Error::Profile(_) | Error::Malformed { .. } | Error::Draft(_) => {
-                Code::ERRCODE_INVALID_PARAMETER_VALUE
-            }
+            Error::Code(_)
+            | Error::Address(_)
+            | Error::Profile(_)
+            | Error::Malformed { .. }
+            | Error::Draft(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::Null { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::Corrupt(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Error::ForgedQuestion | Error::NotByHand => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -77,7 +79,9 @@ impl Error {
             Error::Code(e) => Some(format!("expected one of: {}", e.expected.join(", "))),
             Error::Malformed { expected, .. } => Some(format!("expected {expected}")),
             // As consent.validate_policy words them, one a line.
-            Error::Draft(faults) => Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            Error::Draft(faults) => {
+                Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
             Error::ForgedQuestion => Some("a forged question could say yes to anything".into()),
             _ => None,
         }

@@ -29,8 +29,7 @@ fn watch(cluster: &Cluster, client: &mut Client) {
     assert_eq!(batch(cluster, &["refold"]).0, 0);
 }
 
-const REVISIONS: &str =
-    "SELECT string_agg(contact_id || ':' || rev || md5(consent._state_bytes(state)), ',' ORDER BY contact_id) FROM consent_data.contact_state";
+const REVISIONS: &str = "SELECT string_agg(contact_id || ':' || rev || md5(consent._state_bytes(state)), ',' ORDER BY contact_id) FROM consent_data.contact_state";
 
 #[test]
 fn a_state_that_lost_an_opt_out_is_found_and_mended() {
@@ -55,8 +54,15 @@ fn a_state_that_lost_an_opt_out_is_found_and_mended() {
     assert_eq!((&found["different"], &found["findings"]), (&json!(3), &json!(3)));
     assert_eq!(found["drift"]["contacts"], json!([5, 6, 7]));
     let kinds = &found["drift"]["kinds"]["finding"];
-    assert_eq!((&kinds["missing opt_out"], &kinds["dirty"], &kinds["no state"]), (&json!(1), &json!(1), &json!(1)));
-    assert_eq!(client.query_one(REVISIONS, &[]).unwrap().get::<_, String>(0), before, "a dry run writes nothing");
+    assert_eq!(
+        (&kinds["missing opt_out"], &kinds["dirty"], &kinds["no state"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    assert_eq!(
+        client.query_one(REVISIONS, &[]).unwrap().get::<_, String>(0),
+        before,
+        "a dry run writes nothing"
+    );
 
     let (code, said) = lines(&cluster, &["refold"]);
     assert_eq!((code, &figures(&said)["findings"]), (0, &json!(3)), "{said:?}");
@@ -68,10 +74,16 @@ fn a_state_that_lost_an_opt_out_is_found_and_mended() {
 #[test]
 fn what_an_unwatched_view_changed_is_taken_in_and_no_finding() {
     let (cluster, mut client) = start();
-    client.batch_execute("UPDATE crm.customer SET bought_at = now() - interval '5 days' WHERE id = 4").unwrap();
+    client
+        .batch_execute("UPDATE crm.customer SET bought_at = now() - interval '5 days' WHERE id = 4")
+        .unwrap();
     let (code, said) = lines(&cluster, &["refold", "--dry-run"]);
     let found = figures(&said);
-    assert_eq!((code, &found["findings"], &found["drift"]["taken_in"]), (0, &json!(0), &json!(1)), "{said:?}");
+    assert_eq!(
+        (code, &found["findings"], &found["drift"]["taken_in"]),
+        (0, &json!(0), &json!(1)),
+        "{said:?}"
+    );
     // What no view can explain is a finding all the same.
     client.batch_execute("SELECT consent.opt_out(5::bigint)").unwrap();
     client
@@ -133,8 +145,7 @@ fn many_noted_contacts_are_folded_in_sets_as_one_by_one() {
     assert_eq!(shop::number(&mut client, "SELECT count(*) FROM consent_fresh"), 0);
 }
 
-const REVISIONS_ASIDE: &str =
-    "SELECT string_agg(contact_id || ':' || md5(consent._state_bytes(state)), ',' ORDER BY contact_id) FROM consent_data.contact_state";
+const REVISIONS_ASIDE: &str = "SELECT string_agg(contact_id || ':' || md5(consent._state_bytes(state)), ',' ORDER BY contact_id) FROM consent_data.contact_state";
 
 #[test]
 fn the_batch_decides_as_the_server_does() {
@@ -156,7 +167,10 @@ fn the_batch_decides_as_the_server_does() {
         assert_eq!((code, &found["differences"]), (0, &json!(0)), "{said:?}");
         // Every kind on every channel for every sender; contacts that are not restricted.
         assert!(found["questions"].as_u64().unwrap() >= 100, "{found}");
-        let readable = shop::number(&mut client, "SELECT count(*) FROM consent.decidable d WHERE NOT consent._overflows(d.state)");
+        let readable = shop::number(
+            &mut client,
+            "SELECT count(*) FROM consent.decidable d WHERE NOT consent._overflows(d.state)",
+        );
         assert_eq!(found["contacts"], json!(readable));
         assert!(found["by_key"].as_u64().unwrap() > 0);
 
@@ -165,7 +179,8 @@ fn the_batch_decides_as_the_server_does() {
         assert_eq!((code, &found["contacts"], &found["questions"]), (0, &json!(0), &json!(1)), "{said:?}");
 
         // Before their latest facts the states can't answer, and it is said of how many.
-        let (code, said) = lines(&cluster, &["verify", "--kind", "newsletter", "--as-of", "2020-01-01T00:00:00Z"]);
+        let (code, said) =
+            lines(&cluster, &["verify", "--kind", "newsletter", "--as-of", "2020-01-01T00:00:00Z"]);
         let found = figures(&said);
         assert_eq!((code, &found["differences"]), (0, &json!(0)), "{said:?}");
         assert!(found["before_horizon"].as_u64().unwrap() > 0);
@@ -197,11 +212,19 @@ fn a_draft_is_counted_as_it_would_be_in_force() {
     let (code, said) = simulate(&file);
     assert_eq!(code, 0, "{said:?}");
     let counted = said.iter().find(|l| l.get("gained").is_some()).unwrap();
-    assert_eq!((&counted["gained"], &counted["lost"], &counted["allowed_now"]), (&json!(0), &json!(6), &json!(7)), "{said:?}");
+    assert_eq!(
+        (&counted["gained"], &counted["lost"], &counted["allowed_now"]),
+        (&json!(0), &json!(6), &json!(7)),
+        "{said:?}"
+    );
     let row = said.iter().find(|l| l.get("jurisdiction").is_some()).unwrap();
     assert_eq!((&row["jurisdiction"], &row["contacts"]), (&json!("fr"), &json!(6)), "{said:?}");
     assert_eq!((&row["before"]["allowed"], &row["after"]["allowed"]), (&json!(true), &json!(false)));
-    assert_eq!(client.query_one(tables, &[]).unwrap().get::<_, Option<String>>(0), before, "nothing is written");
+    assert_eq!(
+        client.query_one(tables, &[]).unwrap().get::<_, Option<String>>(0),
+        before,
+        "nothing is written"
+    );
 
     // Put into force, it does what was counted.
     client
@@ -223,7 +246,8 @@ fn a_draft_is_counted_as_it_would_be_in_force() {
     let counted = said.iter().find(|l| l.get("gained").is_some()).unwrap();
     assert_eq!((&counted["gained"], &counted["lost"]), (&json!(3), &json!(0)), "{said:?}");
 
-    let faulty = write("own", "faulty.json", r#"{"extends": "fr", "tighten": {"fr.nothing/1": {}}, "rules": [{}]}"#);
+    let faulty =
+        write("own", "faulty.json", r#"{"extends": "fr", "tighten": {"fr.nothing/1": {}}, "rules": [{}]}"#);
     let (code, _) = simulate(&faulty);
     assert_eq!(code, 1);
     [file, looser, faulty].iter().for_each(|f| std::fs::remove_file(f).unwrap());

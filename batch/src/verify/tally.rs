@@ -63,7 +63,9 @@ mod tests {
     #[test]
     fn one_contact_more_less_or_another_shows() {
         let all = tally(&["1", "2", "3"]);
-        for other in [&["1", "2"][..], &["1", "2", "4"], &["1", "2", "3", "4"], &["1", "23"], &["1", "2", "2"]] {
+        for other in
+            [&["1", "2"][..], &["1", "2", "4"], &["1", "2", "3", "4"], &["1", "23"], &["1", "2", "2"]]
+        {
             assert_ne!(all, tally(other), "{other:?}");
         }
     }

@@ -81,14 +81,8 @@ impl Config {
             channel,
             form: kind.form.clone(),
         };
-        let mut question = Question::new(
-            instant(ask.at),
-            sender.clone(),
-            message,
-            target,
-            packs,
-            self.decisions.clone(),
-        );
+        let mut question =
+            Question::new(instant(ask.at), sender.clone(), message, target, packs, self.decisions.clone());
         question.policy_version.clone_from(&self.policy_version);
         question.similarity_version = self.similarity_version;
         question.marketing_blocked = if self.marketing_off {

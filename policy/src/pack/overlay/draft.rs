@@ -32,11 +32,7 @@ pub enum Does {
 
 /// The packs as they would be with the draft beside the own rules that are in force; or all that is wrong with it. Unlike
 /// own rules, a whole pack may take a compiled-in one's place and permit more than it did.
-pub fn draft(
-    packs: &[Pack],
-    own_rules: &[(String, Value)],
-    document: &Value,
-) -> Result<Draft, Vec<Fault>> {
+pub fn draft(packs: &[Pack], own_rules: &[(String, Value)], document: &Value) -> Result<Draft, Vec<Fault>> {
     let text = |field: &str| document.get(field).and_then(Value::as_str);
     let id = text("extends").or(text("id")).unwrap_or_default().to_owned();
     let replaced = packs.iter().find(|p| text("extends").is_none() && p.id == id);
@@ -63,8 +59,7 @@ pub fn draft(
     fault(&mut faults, differs, "fallback", "expected as in the pack it replaces");
     let loosens = loosened(old, &new);
     // In the old one's place: the order of packs is part of a question.
-    let base: Vec<Pack> =
-        packs.iter().map(|p| if p.id == id { new.clone() } else { p.clone() }).collect();
+    let base: Vec<Pack> = packs.iter().map(|p| if p.id == id { new.clone() } else { p.clone() }).collect();
     let before = apply(packs, own_rules).refused;
     let applied = apply(&base, own_rules);
     let refused = applied.refused.into_iter().filter(|r| !before.contains(r));
@@ -89,12 +84,14 @@ fn loosened(old: &Pack, new: &Pack) -> Vec<Fault> {
     for rule in &old.rules {
         match new.rules.iter().find(|r| r.id == rule.id) {
             None => fault(&mut found, !permits(rule), rule.id.clone(), "a rule that denies is gone"),
-            Some(changed) => found.extend(stricter::loosenings(old, rule, changed).into_iter().map(
-                |(field, expected)| Fault {
-                    path: format!("{}.{field}", rule.id),
-                    problem: format!("looser: {expected} to be as strict"),
-                },
-            )),
+            Some(changed) => {
+                found.extend(stricter::loosenings(old, rule, changed).into_iter().map(|(field, expected)| {
+                    Fault {
+                        path: format!("{}.{field}", rule.id),
+                        problem: format!("looser: {expected} to be as strict"),
+                    }
+                }))
+            }
         }
     }
     for rule in new.rules.iter().filter(|r| permits(r) && !old.rules.iter().any(|o| o.id == r.id)) {

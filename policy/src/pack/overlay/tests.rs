@@ -411,7 +411,7 @@ fn a_draft_names_its_faults_and_those_it_makes_in_own_rules() {
     let mut document = serde_json::to_value(builtin().iter().find(|p| p.id == "gb").unwrap()).unwrap();
     document["rules"].as_array_mut().unwrap().retain(|r| r["id"] != "gb.soft_opt_in/1");
     let faults = draft(builtin(), &beside, &document).unwrap_err();
-    assert_eq!(faults[0].path, "own rules `ours`: tighten.\"gb.soft_opt_in/1\"");
+    assert_eq!(faults[0].path, "own rules `ours`: tighten[\"gb.soft_opt_in/1\"]");
     document["rules"][0]["citation"] = json!("");
     let faults = draft(builtin(), &[], &document).unwrap_err();
     assert_eq!(faults[0].path, "rules[0].citation");
