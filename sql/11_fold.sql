@@ -37,10 +37,9 @@ BEGIN
          WHERE ae.address_hash = ANY (all_hashes) AND e.at <= upto AND e.recorded_at <= known
            AND EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.event_id = e.event_id)
         UNION ALL
-        SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN least(max(c.at), by_now) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
+        SELECT consent._crm_fact(c.kind, CASE WHEN c.at IS NOT NULL THEN least(c.at, by_now) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event_of(key) c
          WHERE c.at IS NULL OR c.at <= by_now OR c.refused AND upto >= statement_timestamp()
-         GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
         SELECT consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
                                     c.evidence, c.double_opt_in, c.via)

@@ -82,12 +82,16 @@ GRANT EXECUTE ON FUNCTION
 
 GRANT EXECUTE ON FUNCTION
     consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),
-    consent._refold_addresses(), consent._refold_fold(), consent._refold_apply(bigint, bigint), consent._refold_finish(),
+    consent._refold_addresses(boolean), consent._refold_fold(boolean, boolean), consent._refold_drift(integer), consent._refold_due(),
+    consent._refold_apply(bigint, bigint), consent._refold_finish(),
     consent.refold_pending(integer), consent.check_bindings(),
     consent._refold_contact(text), consent.refold(text[]), consent._key(text),
     consent._similar_prepare(integer), consent._similar_index(integer), consent._similar_publish(integer, double precision, text, xid),
     consent._similar_drop_old()
     TO consent_batch;
+
+GRANT EXECUTE ON FUNCTION consent._draft(jsonb), consent._draft_question(text, text, text, text, timestamptz, jsonb)
+    TO consent_batch, consent_audit;
 
 GRANT EXECUTE ON FUNCTION
     consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)

@@ -1,5 +1,8 @@
 //! The command line.
 
+use crate::refold::{Nightly, Refold};
+use crate::simulate::Simulate;
+use crate::verify::Verify;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
@@ -19,6 +22,9 @@ pub struct Arguments {
     /// Milliseconds to wait for a lock that the CRM holds, before trying again.
     #[arg(long, global = true, default_value_t = 2_000)]
     pub lock_timeout: u32,
+    /// Write nothing, and say what would be done.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// One JSON object a line instead of text.
     #[arg(long, global = true)]
     pub json: bool,
@@ -43,19 +49,18 @@ pub enum Step {
     /// refold, rescore, retention.
     Nightly {
         #[command(flatten)]
+        fold: Nightly,
+        #[command(flatten)]
         rescore: Rescore,
         #[command(flatten)]
         retention: Retention,
     },
+    /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
+    Verify(Verify),
+    /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
+    Simulate(Simulate),
     /// What is set up, what ran last, and what is wrong.
     Status,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-pub struct Refold {
-    /// Only the contacts that the CRM's triggers have noted; for every minute.
-    #[arg(long)]
-    pub pending: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -101,11 +106,13 @@ fn share(text: &str) -> Result<f64, String> {
 impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
-            Step::Refold(Refold { pending: false }) => "refold",
-            Step::Refold(Refold { pending: true }) => "refold --pending",
+            Step::Refold(Refold { pending: false, .. }) => "refold",
+            Step::Refold(Refold { pending: true, .. }) => "refold --pending",
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
+            Step::Verify(_) => "verify",
+            Step::Simulate(_) => "simulate",
             Step::Status => "status",
         }
     }

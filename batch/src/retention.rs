@@ -62,7 +62,7 @@ pub fn retention(
                 &json!({"step": "retention", "stopped": "max_share", "sender": name, "newly_expired": news}),
             );
             let figures = json!({"contacts": contacts, "newly_expired": news, "applied": false});
-            return Ok(Finding { outcome: Outcome::Stopped, figures });
+            return Ok(Finding { outcome: Outcome::Findings, figures });
         }
         if options.apply {
             for chunk in due.chunks(arguments.chunk as usize) {

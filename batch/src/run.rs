@@ -1,9 +1,9 @@
 //! One run: the lock, the steps in turn, and their record in `consent_data.run`.
 
-use crate::arguments::{Arguments, Refold, Step};
+use crate::arguments::{Arguments, Step};
 use crate::connection::Database;
 use crate::report::Report;
-use crate::{refold, rescore, retention, status, steps};
+use crate::{refold, rescore, retention, simulate, status, steps, verify};
 use anyhow::{Context, Result};
 use postgres::Client;
 use serde_json::Value;
@@ -11,8 +11,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A guard stopped the run before it did damage.
-    Stopped,
+    /// A guard stopped the run before it did damage, or differences were found.
+    Findings,
     /// Another run holds the lock.
     Busy,
 }
@@ -41,6 +41,9 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     let mut client = database.connect()?;
     if matches!(arguments.step, Step::Status) {
         return status::status(&mut client, &report);
+    }
+    if let Step::Simulate(options) = &arguments.step {
+        return simulate::simulate(&database, options, &report);
     }
     let locked: bool = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.get(0);
     if !locked {
@@ -80,15 +83,15 @@ fn recorded(
         .context("is pg_consent set up in this database, and the role a member of consent_batch?")?
         .get(0);
     let result = match step {
-        Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
-        Step::Refold(_) => refold::refold(client, arguments, report),
+        Step::Refold(options) => refold::run(client, options, arguments, report),
+        Step::Verify(options) => verify::verify(database, options, arguments, report),
         Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, id, report),
-        Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
+        Step::Nightly { .. } | Step::Simulate(_) | Step::Status => Ok(Finding::done(Value::Null)),
     };
     let (outcome, figures) = match &result {
         Ok(f) if f.outcome == Outcome::Done => ("done", f.figures.clone()),
-        Ok(f) => ("stopped", f.figures.clone()),
+        Ok(f) => ("findings", f.figures.clone()),
         Err(_) => ("failed", Value::Object(serde_json::Map::new())),
     };
     client.execute(

@@ -22,3 +22,4 @@ mod refusing;
 mod rescore;
 mod shop;
 mod subject;
+mod verify;
