@@ -120,7 +120,8 @@ BEGIN
     SELECT x.* INTO STRICT setting FROM consent_data.retention_setting x WHERE x.retention_setting_id = setting_id;
     native := consent._native_type(setting.source);
     -- The CRM's index serves, whatever integer it is of; of texts that a collation takes for equal only the very one.
-    is_it := CASE WHEN native IN ('smallint', 'integer', 'bigint') THEN format('%I = $1::bigint', setting.key_column)
+    is_it := CASE WHEN setting.key_column IS NULL THEN NULL
+                  WHEN native IN ('smallint', 'integer', 'bigint') THEN format('%I = $1::bigint', setting.key_column)
                   WHEN native = 'uuid' THEN format('%I = $1::uuid', setting.key_column)
                   ELSE format('%1$I = $1 AND %1$I::text COLLATE "C" = $1', setting.key_column) END;
     RETURN CASE setting.action

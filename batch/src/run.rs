@@ -83,7 +83,7 @@ fn recorded(
         Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
         Step::Refold(_) => refold::refold(client, arguments, report),
         Step::Rescore(options) => rescore::rescore(client, database, options, report),
-        Step::Retention(options) => retention::retention(client, arguments, options, id, report),
+        Step::Retention(options) => retention::retention(client, database, arguments, options, id, report),
         Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
     };
     let (outcome, figures) = match &result {

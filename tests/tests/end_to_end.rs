@@ -18,5 +18,6 @@ mod keys;
 mod odoo;
 mod outbox;
 mod preloaded;
+mod retention;
 mod shop;
 mod subject;
