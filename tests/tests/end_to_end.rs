@@ -20,6 +20,7 @@ mod outbox;
 mod preloaded;
 mod refusing;
 mod rescore;
+mod retention;
 mod shop;
 mod subject;
 mod verify;
