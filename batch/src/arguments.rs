@@ -32,9 +32,6 @@ pub struct Arguments {
     /// Text for people, also where the output is no terminal.
     #[arg(long, global = true, conflicts_with = "json")]
     pub text: bool,
-    /// Find out and show, write nothing.
-    #[arg(long, global = true)]
-    pub dry_run: bool,
     #[command(subcommand)]
     pub step: Step,
 }

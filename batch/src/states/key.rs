@@ -125,6 +125,10 @@ impl Keys {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.of.width().map_or(self.ends.len(), |width| self.bytes.len() / width)
+    }
+
     /// The key that was pushed as number `i`; panics past the end.
     pub fn get(&self, i: usize) -> Key<'_> {
         let range = match self.of.width() {
@@ -156,6 +160,7 @@ mod tests {
         ] {
             let mut list = Keys::new(of);
             keys.iter().for_each(|k| list.push(k));
+            assert_eq!(list.len(), keys.len());
             for (i, key) in keys.iter().enumerate() {
                 assert_eq!(list.get(i).bytes, *key);
             }
