@@ -226,6 +226,20 @@ BEGIN
     );
     COMMENT ON TABLE consent_data.address_event IS 'Refusals and register entries by the addresses they reach: every contact who has or gets one of them is bound.';
 
+    CREATE TABLE IF NOT EXISTS consent_data.standing_refusal (
+        event_id bigint NOT NULL REFERENCES consent_data.event,
+        spelling bytea NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS standing_refusal_event ON consent_data.standing_refusal (event_id);
+    CREATE INDEX IF NOT EXISTS standing_refusal_spelling ON consent_data.standing_refusal (spelling);
+    COMMENT ON TABLE consent_data.standing_refusal IS 'Undated refusals of an address alone that stand in the CRM, by the keyed hash of how it spells the address: nothing lifts them as long as they stand.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.standing_gone (
+        spelling bytea NOT NULL,
+        noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    COMMENT ON TABLE consent_data.standing_gone IS 'Flags that may have been taken away: the next fold of what is noted looks.';
+
     EXECUTE format($ddl$
     CREATE TABLE IF NOT EXISTS consent_data.contact_address (
         contact_id %s NOT NULL,

@@ -81,6 +81,8 @@ BEGIN
         'legal_holds', (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.at, h.event_id) FROM consent._holds(contact) h),
         'retention', (SELECT jsonb_agg(consent._with_names(to_jsonb(a) - 'contact_id') ORDER BY a.retention_action_id)
                         FROM consent_data.retention_action a WHERE a.contact_id = key),
+        'retention_due', (SELECT jsonb_agg(consent._with_names(to_jsonb(d) - 'contact_id') ORDER BY d.sender_id)
+                            FROM consent_data.retention_due d WHERE d.contact_id = key),
         'similar_categories', (SELECT jsonb_agg(consent._with_names(jsonb_build_object('version', s.version, 'sender_id', s.sender_id,
                                                                                        'category_id', l.category_id, 'score', l.score))
                                                 || jsonb_build_object('rests_on', (SELECT c.name FROM consent_data.category c WHERE c.category_id = l.rests_on))

@@ -1,6 +1,8 @@
 //! The command line.
 
-use chrono::{DateTime, Utc};
+use crate::refold::{Nightly, Refold};
+use crate::simulate::Simulate;
+use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
@@ -25,6 +27,8 @@ What it leaves open is looked for as libpq does: in the service that it or PGSER
 the system's), in the variables PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
 PGSSLROOTCERT and so on, and in ~/.pgpass. Better not to give a password here: everybody on the machine can see the \
 command line.";
+
+pub use crate::retention::Retention;
 
 /// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts.
 #[derive(Debug, Clone, Parser)]
@@ -73,10 +77,13 @@ pub enum Step {
     Refold(Refold),
     /// Score which categories are similar, from who bought what.
     Rescore(Rescore),
-    /// Find whose data is near or past the end of its time. A dry run unless --apply.
+    /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
+    /// --apply.
     Retention(Retention),
     /// refold, rescore, retention. Goes on where a night that was broken off stopped.
     Nightly {
+        #[command(flatten)]
+        fold: Nightly,
         #[command(flatten)]
         rescore: Rescore,
         #[command(flatten)]
@@ -84,6 +91,10 @@ pub enum Step {
         #[command(flatten)]
         resume: Resume,
     },
+    /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
+    Verify(Verify),
+    /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
+    Simulate(Simulate),
     /// What is set up, what ran last, and what is wrong; exit code 2 if something needs attention.
     Status,
     /// Completions for a shell, to its standard place or `source <(…)`.
@@ -111,13 +122,6 @@ pub enum When {
     No,
 }
 
-#[derive(Debug, Clone, Default, Args)]
-pub struct Refold {
-    /// Only the contacts that the CRM's triggers have noted; for every minute.
-    #[arg(long)]
-    pub pending: bool,
-}
-
 #[derive(Debug, Clone, Args)]
 pub struct Rescore {
     /// Score from which two categories count as similar; kept until changed.
@@ -135,22 +139,6 @@ pub struct Rescore {
     pub per_contact: usize,
 }
 
-#[derive(Debug, Clone, Args)]
-pub struct Retention {
-    /// Record the stages; without it nothing is written.
-    #[arg(long)]
-    pub apply: bool,
-    /// Judge as of this instant (RFC 3339); default now.
-    #[arg(long)]
-    pub as_of: Option<DateTime<Utc>>,
-    /// Stop if more than this share of all contacts would newly expire.
-    #[arg(long, default_value_t = 0.2, value_parser = share)]
-    pub max_share: f64,
-    /// Go on although more than --max-share would newly expire.
-    #[arg(long)]
-    pub force: bool,
-}
-
 impl Arguments {
     /// What the command line says. No chunk is larger than what may be written in a second.
     pub fn read() -> Result<Arguments, clap::Error> {
@@ -160,7 +148,7 @@ impl Arguments {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if (0.0..=1.0).contains(&x) => Ok(x),
         _ => Err("expected a number from 0 to 1".into()),
@@ -170,11 +158,13 @@ fn share(text: &str) -> Result<f64, String> {
 impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
-            Step::Refold(Refold { pending: false }) => "refold",
-            Step::Refold(Refold { pending: true }) => "refold --pending",
+            Step::Refold(Refold { pending: false, .. }) => "refold",
+            Step::Refold(Refold { pending: true, .. }) => "refold --pending",
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
+            Step::Verify(_) => "verify",
+            Step::Simulate(_) => "simulate",
             Step::Status => "status",
             Step::Completions(_) => "completions",
             Step::Man => "man",

@@ -1,12 +1,12 @@
 //! One run: the lock, the steps in turn, and their record.
 
-use crate::arguments::{Arguments, Refold, Step, When};
+use crate::arguments::{Arguments, Step, When};
 use crate::connection::Database;
 use crate::failure::with_hint;
 use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
-use crate::{lock, refold, rescore, retention, shell, status, steps};
+use crate::{lock, refold, rescore, retention, shell, simulate, status, steps, verify};
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
 use serde_json::{Value, json};
@@ -79,6 +79,9 @@ fn with_database(arguments: &Arguments, report: &Report) -> Result<Outcome> {
     let mut client = database.connect()?;
     if matches!(arguments.step, Step::Status) {
         return status::status(&mut client, report);
+    }
+    if let Step::Simulate(options) = &arguments.step {
+        return simulate::simulate(&database, options, report);
     }
     if !lock::take(&mut client, arguments, report)? {
         let holder = lock::holder(&mut client)?;
@@ -186,11 +189,13 @@ fn one_step(
     run_id: i64,
 ) -> Result<Finding> {
     match step {
-        Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
-        Step::Refold(_) => refold::refold(client, arguments, report),
+        Step::Refold(options) => refold::run(client, options, arguments, report),
+        Step::Verify(options) => verify::verify(database, options, arguments, report),
         Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
-        Step::Retention(options) => retention::retention(client, arguments, options, run_id, report),
-        Step::Nightly { .. } | Step::Status | Step::Completions(_) | Step::Man => {
+        Step::Retention(options) => {
+            retention::retention(client, database, arguments, options, run_id, report)
+        }
+        Step::Nightly { .. } | Step::Simulate(_) | Step::Status | Step::Completions(_) | Step::Man => {
             Err(anyhow!("`{}` is no step of a run", step.name()))
         }
     }
