@@ -22,6 +22,7 @@ pub struct Refold {
 
 /// The same for a whole night.
 #[derive(Debug, Clone, Copy, Default, Args)]
+#[group(skip)]
 pub struct Nightly {
     /// What to fold: the noted contacts, and everything if the CRM may have changed unseen; or one of the two; or nothing.
     #[arg(long, value_enum, default_value_t)]
