@@ -298,7 +298,8 @@ fn a_dry_run_writes_nothing() {
         &["refold"],
         &["refold", "--pending"],
         &["rescore"],
-        &["retention", "--apply", "--as-of", "2045-01-01T00:00:00Z", "--force"],
+        &["retention", "--as-of", "2045-01-01T00:00:00Z", "--force"],
+        &["retention", "--apply", "--full", "--force"],
     ] {
         let (code, _, complaint) = outcome(&home, &[step, &["--dry-run", "--database", &url]].concat());
         assert!([0, 2].contains(&code), "{step:?}: {complaint}");
