@@ -84,7 +84,7 @@ fn recorded(
         .get(0);
     let result = match step {
         Step::Refold(options) => refold::run(client, options, arguments, report),
-        Step::Verify(options) => verify::verify(database, options, arguments, report),
+        Step::Verify(options) => verify::verify(database, options, report),
         Step::Rescore(options) => rescore::rescore(client, database, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, id, report),
         Step::Nightly { .. } | Step::Simulate(_) | Step::Status => Ok(Finding::done(Value::Null)),

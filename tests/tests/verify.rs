@@ -1,12 +1,13 @@
 //! A state that does not say what the facts say must be found; the batch must not decide otherwise than the server; a draft's
 //! effect must be that of the draft put into force.
 
-use crate::batch::{batch, start};
+use crate::batch::{batch, program, start};
 use crate::shop;
 use pg_consent_tests::cluster::{Cluster, Options};
 use postgres::Client;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// What a run says, a JSON object a line.
 fn lines(cluster: &Cluster, arguments: &[&str]) -> (i32, Vec<Value>) {
@@ -52,7 +53,7 @@ fn a_state_that_lost_an_opt_out_is_found_and_mended() {
     assert_eq!(code, 2, "{said:?}");
     let found = figures(&said);
     assert_eq!((&found["different"], &found["findings"]), (&json!(3), &json!(3)));
-    assert_eq!(found["drift"]["contacts"], json!([5, 6, 7]));
+    assert_eq!(found["drift"]["found_in"], json!([5, 6, 7]));
     let kinds = &found["drift"]["kinds"]["finding"];
     assert_eq!(
         (&kinds["missing opt_out"], &kinds["dirty"], &kinds["no state"]),
@@ -92,7 +93,7 @@ fn what_an_unwatched_view_changed_is_taken_in_and_no_finding() {
         )
         .unwrap();
     let (code, said) = lines(&cluster, &["refold", "--dry-run"]);
-    assert_eq!((code, &figures(&said)["drift"]["contacts"]), (2, &json!([5])), "{said:?}");
+    assert_eq!((code, &figures(&said)["drift"]["found_in"]), (2, &json!([5])), "{said:?}");
 }
 
 #[test]
@@ -185,6 +186,44 @@ fn the_batch_decides_as_the_server_does() {
         assert_eq!((code, &found["differences"]), (0, &json!(0)), "{said:?}");
         assert!(found["before_horizon"].as_u64().unwrap() > 0);
     }
+}
+
+#[test]
+fn a_member_of_consent_batch_may_do_all_of_it() {
+    let (cluster, mut client) = start();
+    client.batch_execute("CREATE ROLE night LOGIN IN ROLE consent_batch").unwrap();
+    let file = write(
+        "role",
+        "draft.json",
+        r#"{"extends": "fr", "tighten": {"fr.existing_customer/1": {"until": "2026-01-01"}}}"#,
+    );
+    let draft = file.to_str().unwrap();
+    for arguments in [
+        &["refold"][..],
+        &["refold", "--dry-run"],
+        &["refold", "--pending"],
+        &["nightly", "--force"],
+        &["verify"],
+        &["simulate", "--policy", draft, "--kind", "newsletter", "--category", "shoes"],
+    ] {
+        let run = Command::new(program())
+            .args(arguments)
+            .args(["--json", "--database", &cluster.url("postgres", "night")])
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    }
+    // In sets, too.
+    client
+        .batch_execute("INSERT INTO consent_data.pending (contact_id, restricts) SELECT n, true FROM generate_series(1, 600) n")
+        .unwrap();
+    let run = Command::new(program())
+        .args(["refold", "--pending", "--database", &cluster.url("postgres", "night")])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(shop::number(&mut client, "SELECT count(*) FROM consent_data.pending"), 0);
+    std::fs::remove_file(file).unwrap();
 }
 
 fn write(cluster_name: &str, name: &str, text: &str) -> PathBuf {
