@@ -96,6 +96,9 @@ DECLARE
     erased boolean := consent._anybody_erased();
     one_of text := CASE WHEN only_noted THEN 'IN (SELECT t.contact_id FROM pg_temp.consent_taken t WHERE t.contact_id IS NOT NULL)' ELSE 'IS NOT NULL' END;
 BEGIN
+    IF only_noted THEN
+        PERFORM consent._check_own_table('consent_taken');
+    END IF;
     IF NOT dry THEN
         -- Whoever went before this has gone for the fold, too.
         DELETE FROM consent_data.contact_gone;
