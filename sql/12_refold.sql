@@ -26,8 +26,7 @@ BEGIN
         SELECT p.pending_id, p.contact_id, now() FROM consent_data.pending p WHERE p.xmin = pg_current_xact_id()::xid;
         noted := ARRAY(SELECT DISTINCT t.contact_id::text FROM pg_temp.consent_taken t);
         PERFORM consent._take_refusals(noted, NULL);
-        PERFORM consent._carry_on(c), consent._carry_over(c) FROM unnest(noted) c
-          WHERE EXISTS (SELECT FROM consent_data.contact_merge) OR EXISTS (SELECT FROM consent_data.contact_moved);
+        PERFORM consent._look_for_gone();
     ELSE
         INSERT INTO pg_temp.consent_taken (started_at, watch_failure_id, watch_id, triggers, binding_id, definition)
         SELECT now(), f.watch_failure_id, NULL, NULL, NULL::integer, NULL FROM consent_data.watch_failure f
@@ -38,7 +37,6 @@ BEGIN
         DELETE FROM consent_data.contact_moved m WHERE m.moved_at < now() - interval '1 day';
         PERFORM consent._note_holders(NULL);
         PERFORM consent._take_refusals(NULL, NULL);
-        PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
     END IF;
     ANALYZE pg_temp.consent_taken;
     DROP TABLE IF EXISTS pg_temp.consent_new_address;
@@ -68,11 +66,15 @@ BEGIN
       LEFT JOIN consent_data.contact_state s ON s.contact_id = a.contact_id
     ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = clock_timestamp();
     GET DIAGNOSTICS n = ROW_COUNT;
+    -- With the addresses there are now.
     IF only_noted THEN
+        PERFORM consent._carry_on(c), consent._carry_over(c) FROM unnest(noted) c
+          WHERE EXISTS (SELECT FROM consent_data.contact_merge);
         PERFORM consent._link_refusals(t.contact_id::text) FROM (
             SELECT DISTINCT t.contact_id FROM pg_temp.consent_taken t
              WHERE EXISTS (SELECT FROM consent_data.event e WHERE e.contact_id = t.contact_id AND consent._binds_address(e.kind))) t;
     ELSE
+        PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
         PERFORM consent._link_refusals(NULL);
         PERFORM consent._forget_addresses();
     END IF;
@@ -125,6 +127,12 @@ BEGIN
                   JOIN consent_data.event e ON e.event_id = ae.event_id
                  WHERE e.contact_id IS DISTINCT FROM ca.contact_id AND ca.contact_id %1$s
                    AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(ca.contact_id::text))
+                UNION ALL
+                SELECT ca.contact_id, consent._crm_consent(e.kind, NULL, NULL, e.sender_id, e.channels, e.category_id, NULL, NULL, NULL, NULL, e.detail->>'via')
+                  FROM consent_data.address_event ae
+                  JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
+                  JOIN consent_data.event e ON e.event_id = ae.event_id
+                 WHERE ca.contact_id %1$s AND e.event_id IN (SELECT x.event_id FROM consent_data.standing_refusal x)
                 UNION ALL
                 SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN c.at IS NOT NULL THEN least(c.at, %2$L::timestamptz) END, c.sender_id, c.channels,
                            c.category_id, c.opt_out_offered, c.refused, c.from_person)

@@ -3,8 +3,9 @@
 use crate::refold::{Nightly, Refold};
 use crate::simulate::Simulate;
 use crate::verify::Verify;
-use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+
+pub use crate::retention::Retention;
 
 /// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts.
 #[derive(Debug, Clone, Parser)]
@@ -41,7 +42,8 @@ pub enum Step {
     Refold(Refold),
     /// Score which categories are similar, from who bought what.
     Rescore(Rescore),
-    /// Find whose data is near or past the end of its time. A dry run unless --apply.
+    /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
+    /// --apply.
     Retention(Retention),
     /// refold, rescore, retention.
     Nightly {
@@ -77,23 +79,7 @@ pub struct Rescore {
     pub per_contact: usize,
 }
 
-#[derive(Debug, Clone, Args)]
-pub struct Retention {
-    /// Record the stages; without it nothing is written.
-    #[arg(long)]
-    pub apply: bool,
-    /// Judge as of this instant (RFC 3339); default now.
-    #[arg(long)]
-    pub as_of: Option<DateTime<Utc>>,
-    /// Stop if more than this share of all contacts would newly expire.
-    #[arg(long, default_value_t = 0.2, value_parser = share)]
-    pub max_share: f64,
-    /// Go on although more than --max-share would newly expire.
-    #[arg(long)]
-    pub force: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
+pub fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if (0.0..=1.0).contains(&x) => Ok(x),
         _ => Err("expected a number from 0 to 1".into()),

@@ -85,8 +85,8 @@ fn recorded(
     let result = match step {
         Step::Refold(options) => refold::run(client, options, arguments, report),
         Step::Verify(options) => verify::verify(database, options, report),
-        Step::Rescore(options) => rescore::rescore(client, database, options, report),
-        Step::Retention(options) => retention::retention(client, arguments, options, id, report),
+        Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
+        Step::Retention(options) => retention::retention(client, database, arguments, options, id, report),
         Step::Nightly { .. } | Step::Simulate(_) | Step::Status => Ok(Finding::done(Value::Null)),
     };
     let (outcome, figures) = match &result {

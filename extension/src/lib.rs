@@ -13,6 +13,7 @@
 //! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
+//! - [`retention`]: who may be retired, and the action in the CRM
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
 // pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
@@ -31,6 +32,7 @@ mod key;
 mod law;
 #[allow(unsafe_code)]
 mod pg;
+mod retention;
 mod status;
 mod values;
 
@@ -70,7 +72,8 @@ extension_sql_file!("../../sql/21_status.sql", name = "status", requires = ["exp
 extension_sql_file!("../../sql/22_keys.sql", name = "keys", requires = ["status"]);
 extension_sql_file!("../../sql/23_similar.sql", name = "similar", requires = ["keys"]);
 extension_sql_file!("../../sql/24_retention.sql", name = "retention", requires = ["similar"]);
-extension_sql_file!("../../sql/25_verify.sql", name = "verify", requires = ["retention"]);
+extension_sql_file!("../../sql/24_retire.sql", name = "retire", requires = ["retention"]);
+extension_sql_file!("../../sql/25_verify.sql", name = "verify", requires = ["retire"]);
 extension_sql_file!("../../sql/26_report.sql", name = "report", requires = ["verify"]);
 extension_sql_file!("../../sql/27_setup.sql", name = "setup", requires = ["report"]);
 extension_sql_file!("../../sql/28_grants.sql", name = "grants", requires = ["setup"], finalize);
@@ -101,6 +104,7 @@ const _: &[&str] = &[
     include_str!("../../sql/22_keys.sql"),
     include_str!("../../sql/23_similar.sql"),
     include_str!("../../sql/24_retention.sql"),
+    include_str!("../../sql/24_retire.sql"),
     include_str!("../../sql/25_verify.sql"),
     include_str!("../../sql/26_report.sql"),
     include_str!("../../sql/27_setup.sql"),

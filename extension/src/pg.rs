@@ -1,6 +1,10 @@
 //! The fence: all unsafe code of the extension. Everything exported is safe to call from a backend's main thread,
 //! which is where PostgreSQL calls extension functions.
 
+mod act;
+
+pub use act::execute_as;
+
 use crate::error::Error;
 use pgrx::prelude::*;
 use pgrx::{PgMemoryContexts, pg_sys};

@@ -22,6 +22,7 @@ const BLOCKS: u64 = 512;
 pub struct Stored<'a> {
     /// The key as binary COPY has it; see [`super::KeyType::key`].
     pub contact: &'a [u8],
+    #[allow(dead_code)] // For steps that write states.
     pub rev: i64,
     pub state: &'a [u8],
 }
