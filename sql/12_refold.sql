@@ -98,6 +98,9 @@ DECLARE
     erased boolean := consent._anybody_erased();
     one_of text := CASE WHEN only_noted THEN 'IN (SELECT t.contact_id FROM pg_temp.consent_taken t WHERE t.contact_id IS NOT NULL)' ELSE 'IS NOT NULL' END;
 BEGIN
+    IF only_noted THEN
+        PERFORM consent._check_own_table('consent_taken');
+    END IF;
     IF NOT dry THEN
         -- Whoever went before this has gone for the fold, too.
         DELETE FROM consent_data.contact_gone;
@@ -195,13 +198,16 @@ BEGIN
         SELECT d.contact_id, min(d.standing) AS standing FROM difference d GROUP BY 1
     )
     SELECT jsonb_build_object(
+               -- Whom the fold looked at: everybody who has a state, and who is to get one.
+               'contacts', (SELECT count(*) FROM consent_data.contact_state) + (SELECT count(*) FROM pg_temp.consent_fresh f WHERE f.rev IS NULL),
+               'different', (SELECT count(*) FROM pg_temp.consent_fresh),
                'findings', (SELECT count(*) FROM contact c WHERE c.standing = 'finding'),
                'taken_in', (SELECT count(*) FROM contact c WHERE c.standing = 'taken_in'),
                'noted', (SELECT count(*) FROM contact c WHERE c.standing = 'noted'),
                'kinds', coalesce((SELECT jsonb_object_agg(k.standing, k.kinds) FROM (
                     SELECT d.standing, jsonb_object_agg(d.kind, d.n) AS kinds
                       FROM (SELECT d.standing, d.kind, count(*) AS n FROM difference d GROUP BY 1, 2) d GROUP BY 1) k), '{}'),
-               'contacts', coalesce((SELECT jsonb_agg(c.contact_id ORDER BY c.contact_id)
+               'found_in', coalesce((SELECT jsonb_agg(c.contact_id ORDER BY c.contact_id)
                               FROM (SELECT c.contact_id FROM contact c WHERE c.standing = 'finding' ORDER BY 1 LIMIT examples) c), '[]'),
                'unwatched', to_jsonb(unwatched))
       INTO report;

@@ -190,7 +190,7 @@ fn one_step(
 ) -> Result<Finding> {
     match step {
         Step::Refold(options) => refold::run(client, options, arguments, report),
-        Step::Verify(options) => verify::verify(database, options, arguments, report),
+        Step::Verify(options) => verify::verify(database, options, report),
         Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
         Step::Retention(options) => {
             retention::retention(client, database, arguments, options, run_id, report)

@@ -6,7 +6,6 @@
 
 mod tally;
 
-use crate::arguments::Arguments;
 use crate::asked::{Asked, Selection};
 use crate::connection::Database;
 use crate::report::Report;
@@ -50,12 +49,7 @@ struct Difference {
     way: &'static str,
 }
 
-pub fn verify(
-    database: &Database,
-    options: &Verify,
-    arguments: &Arguments,
-    report: &Report,
-) -> Result<Finding> {
+pub fn verify(database: &Database, options: &Verify, report: &Report) -> Result<Finding> {
     let mut snapshot = Snapshot::take(database)?;
     let at = options.asked.at(snapshot.client())?;
     let messages = options.asked.messages(snapshot.client())?;
@@ -93,7 +87,6 @@ pub fn verify(
     let figures = json!({
         "at": at, "questions": messages.len(), "contacts": contacts, "by_key": by_key.compared,
         "by_key_noted": by_key.noted, "before_horizon": before_horizon + by_key.before_horizon, "differences": found.len(),
-        "threads": arguments.threads,
         "examples": found.iter().take(options.list).map(to_json).collect::<Vec<_>>(),
     });
     let outcome = if found.is_empty() { Outcome::Done } else { Outcome::Findings };

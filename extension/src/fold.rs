@@ -4,7 +4,7 @@
 //! is decoded once and encoded once, not at each of its facts. Workers of a parallel query pass on what is merged.
 
 use crate::error::{Error, Result};
-use crate::pg::{self, Pile};
+use crate::pg::Pile;
 use pg_consent_policy::state::{MAX_STATE_BYTES, State, StateView};
 use pgrx::prelude::*;
 use pgrx::{Internal, pg_sys};

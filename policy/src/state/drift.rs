@@ -65,3 +65,50 @@ fn name(atom: &Atom) -> &'static str {
         Atom::Transfer(_) => "business_transfer",
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::codes::Method;
+    use crate::fact::Fact;
+    use crate::profile::Profile;
+    use crate::time::Instant;
+
+    const DAY: i64 = 86_400_000;
+
+    fn fact(kind: EventKind, day: i64) -> Fact {
+        Fact { method: Some(Method::Active), ..Fact::new(kind, Instant((20_000 + day) * DAY), 1) }
+    }
+
+    fn state(facts: &[&Fact]) -> State {
+        let mut state = State::default();
+        facts.iter().for_each(|f| state.merge(&State::of_fact(f)));
+        state
+    }
+
+    #[test]
+    fn a_difference_is_named_by_what_it_concerns() {
+        let bought = fact(EventKind::Purchase, 0);
+        let refused = fact(EventKind::OptOut, 1);
+        let names = |a: &State, b: &State| {
+            differences(&a.encode(), &b.encode()).into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let (both, one) = (state(&[&bought, &refused]), state(&[&bought]));
+        assert_eq!(names(&one, &both), "missing opt_out");
+        assert_eq!(names(&both, &one), "extra opt_out");
+        assert_eq!(names(&both, &both), "");
+        assert_eq!(names(&one, &state(&[&fact(EventKind::Purchase, 3)])), "changed relationship");
+        let holder = Fact { other_contact: 7, ..refused };
+        assert_eq!(names(&one, &state(&[&bought, &holder])), "missing refusal_of_another");
+        assert_eq!(names(&State { dirty: true, ..one.clone() }, &one), "dirty");
+
+        let mut profile = Profile::new(Instant(0), Some("GB"), None, None).unwrap();
+        let of = |p: &Profile| State { profile: Some(p.clone()), ..one.clone() };
+        let before = of(&profile);
+        assert_eq!(names(&before, &one), "profile");
+        profile.addresses[0].tag = 5;
+        assert_eq!(names(&before, &of(&profile)), "address");
+        assert_eq!(differences(&[9], &one.encode()).into_iter().collect::<Vec<_>>(), ["unreadable"]);
+    }
+}
