@@ -85,7 +85,7 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON FUNCTION
     consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),
     consent._refold_addresses(), consent._refold_fold(), consent._refold_apply(bigint, bigint), consent._refold_finish(),
-    consent.refold_pending(integer), consent.check_bindings(),
+    consent.refold_pending(integer), consent.check_bindings(), consent.key_status(),
     consent._refold_contact(text), consent.refold(text[]), consent._key(text)
     TO consent_batch;
 

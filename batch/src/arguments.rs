@@ -1,31 +1,69 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::retention::Retention;
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failure; the message says why, and running it again is safe
+  2    findings: a guard stopped the run, differences were found, or status has something that needs attention
+  3    another run holds the lock
+  130  stopped by SIGINT, 143 by SIGTERM, after the chunk that was being written
+
+Examples:
+  consent-batch nightly --apply                                  what a timer runs each night
+  consent-batch refold --pending --quiet                         what a timer runs each minute
+  consent-batch status --json                                    for monitoring
+  consent-batch --database service=shop --dry-run nightly        what a night would do
+  PGHOST=db.example.org PGSSLMODE=verify-full consent-batch retention";
+
+const DATABASE: &str = "\
+Where the database is: a connection URL or keyword=value string, as psql takes them.
+
+What it leaves open is looked for as libpq does: in the service that it or PGSERVICE names (~/.pg_service.conf, then \
+the system's), in the variables PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
+PGSSLROOTCERT and so on, and in ~/.pgpass. Better not to give a password here: everybody on the machine can see the \
+command line.";
+
 /// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts.
 #[derive(Debug, Clone, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Arguments {
-    /// Connection URL or key/value string. Without it, PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE count.
-    #[arg(long, global = true, env = "CONSENT_DATABASE", hide_env_values = true)]
+    /// Connection URL or keyword=value string; otherwise as libpq: PG* variables, service file, .pgpass.
+    #[arg(long, global = true, env = "CONSENT_DATABASE", hide_env_values = true, long_help = DATABASE)]
     pub database: Option<String>,
     /// Rows written in one transaction; short ones never block the CRM for long.
-    #[arg(long, global = true, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, value_name = "ROWS", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub chunk: u32,
+    /// Rows written a second at most; without it, as many as can be.
+    #[arg(long, global = true, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
     /// Worker threads; 0 takes one a core.
     #[arg(long, global = true, default_value_t = 0)]
     pub threads: usize,
     /// Milliseconds to wait for a lock that the CRM holds, before trying again.
-    #[arg(long, global = true, default_value_t = 2_000)]
+    #[arg(long, global = true, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
     pub lock_timeout: u32,
-    /// One JSON object a line instead of text.
+    /// Milliseconds that writing one chunk may take, 0 for ever; folding and reading may always take longer.
+    #[arg(long, global = true, value_name = "MS", default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(0..=2_147_483_647))]
+    pub statement_timeout: u32,
+    /// Seconds to wait for another run to end; without it, exit 3 at once.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
+    pub wait: u32,
+    /// Write nothing, and say what would be done; the server refuses writes of such a run.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// One JSON object a line instead of text, also for errors.
     #[arg(long, global = true)]
     pub json: bool,
     /// Text for people, also where the output is no terminal.
     #[arg(long, global = true, conflicts_with = "json")]
     pub text: bool,
+    /// Nothing but warnings and errors.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub step: Step,
 }
@@ -39,15 +77,40 @@ pub enum Step {
     /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
     /// --apply.
     Retention(Retention),
-    /// refold, rescore, retention.
+    /// refold, rescore, retention. Goes on where a night that was broken off stopped.
     Nightly {
         #[command(flatten)]
         rescore: Rescore,
         #[command(flatten)]
         retention: Retention,
+        #[command(flatten)]
+        resume: Resume,
     },
-    /// What is set up, what ran last, and what is wrong.
+    /// What is set up, what ran last, and what is wrong; exit code 2 if something needs attention.
     Status,
+    /// Completions for a shell, to its standard place or `source <(…)`.
+    Completions(Completions),
+    /// The manual page, in roff: consent-batch man | man -l -
+    Man,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub struct Resume {
+    /// Whether to leave out the steps that a night with the same options, broken off less than 12 hours ago, has done.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub resume: When,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    #[default]
+    Auto,
+    No,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -74,6 +137,15 @@ pub struct Rescore {
     pub per_contact: usize,
 }
 
+impl Arguments {
+    /// What the command line says. No chunk is larger than what may be written in a second.
+    pub fn read() -> Result<Arguments, clap::Error> {
+        let mut arguments = Arguments::try_parse()?;
+        arguments.chunk = arguments.chunk.min(arguments.rate.unwrap_or(u32::MAX));
+        Ok(arguments)
+    }
+}
+
 pub fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if (0.0..=1.0).contains(&x) => Ok(x),
@@ -90,6 +162,8 @@ impl Step {
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
             Step::Status => "status",
+            Step::Completions(_) => "completions",
+            Step::Man => "man",
         }
     }
 }

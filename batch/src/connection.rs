@@ -1,38 +1,60 @@
-//! Connecting, and trying again where the CRM was in the way.
+//! Connecting as libpq does, what every session is set to, and trying again where the CRM was in the way.
+
+mod attempt;
+mod keywords;
+mod passfile;
+mod service;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod text;
+mod tls;
 
 use crate::arguments::Arguments;
-use anyhow::{Context, Result};
+use crate::pace;
+use anyhow::Result;
+use postgres::Client;
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
+use settings::{Settings, Surroundings};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// Attempts at one short transaction before giving up.
 const ATTEMPTS: u32 = 10;
 
-/// Where the database is, for as many sessions as a step needs.
+/// The database, and how a session with it is set. Any number of sessions can be had.
+#[derive(Debug)]
 pub struct Database {
-    config: Config,
+    settings: Settings,
+    application_name: String,
     lock_timeout: u32,
     threads: usize,
+    read_only: bool,
 }
 
 impl Database {
     pub fn new(arguments: &Arguments) -> Result<Database> {
-        let config = match &arguments.database {
-            Some(text) => text.parse().context("--database is no connection string")?,
-            None => from_environment()?,
+        let around = Surroundings {
+            variable: &|name| std::env::var(name).ok(),
+            home: std::env::home_dir().filter(|h| !h.as_os_str().is_empty()),
+            login: whoami::username()?,
         };
-        Ok(Database { config, lock_timeout: arguments.lock_timeout, threads: arguments.threads })
+        let settings = Settings::resolve(arguments.database.as_deref(), &around)?;
+        let step = format!("consent-batch {}", arguments.step.name());
+        Ok(Database {
+            application_name: settings.application_name.clone().unwrap_or(step),
+            settings,
+            lock_timeout: arguments.lock_timeout,
+            threads: arguments.threads,
+            read_only: arguments.dry_run,
+        })
     }
 
-    /// A session with all settings made.
     pub fn connect(&self) -> Result<Client> {
-        let mut client = self.config.connect(NoTls).context("cannot connect")?;
-        client.batch_execute(&format!(
-            "SET application_name = 'consent-batch'; SET lock_timeout = {}; SET statement_timeout = 0;
-             SET TIME ZONE 'UTC'; SET search_path = pg_catalog, pg_temp",
-            self.lock_timeout
-        ))?;
+        let mut client = attempt::connect(&self.settings, &self.application_name)?;
+        client.batch_execute(&self.session())?;
+        // Only servers on Linux and a few others know when a client has gone in the middle of a statement.
+        client.batch_execute("SET client_connection_check_interval = '5s'").ok();
         Ok(client)
     }
 
@@ -43,23 +65,33 @@ impl Database {
             n => n,
         }
     }
+
+    /// What each session is set to, whatever the role's own settings are.
+    fn session(&self) -> String {
+        // A transaction left idle would keep the CRM's vacuum from its work. Under --dry-run the server refuses writes.
+        format!(
+            "SET lock_timeout = {}; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '1h';
+             SET TIME ZONE 'UTC'; SET datestyle = 'ISO';
+             SET search_path = pg_catalog, pg_temp; SET default_transaction_read_only = {}",
+            self.lock_timeout,
+            if self.read_only { "on" } else { "off" }
+        )
+    }
+
+    /// What was passed over while resolving the settings, and should be put right.
+    pub fn warnings(&self) -> &[String] {
+        &self.settings.warnings
+    }
 }
 
-/// As libpq reads them.
-fn from_environment() -> Result<Config> {
-    let mut config = Config::new();
-    let value = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-    config.host(&value("PGHOST").unwrap_or_else(|| "/var/run/postgresql".into()));
-    if let Some(port) = value("PGPORT") {
-        config.port(port.parse().context("PGPORT is no port")?);
-    }
-    let user = value("PGUSER").or_else(|| value("USER")).unwrap_or_else(|| "postgres".into());
-    config.dbname(&value("PGDATABASE").unwrap_or_else(|| user.clone()));
-    config.user(&user);
-    if let Some(password) = value("PGPASSWORD") {
-        config.password(password);
-    }
-    Ok(config)
+/// From here on each statement of the session is a short one: `--statement-timeout` holds.
+pub fn short_statements(client: &mut Client, arguments: &Arguments) -> Result<()> {
+    Ok(client.batch_execute(&format!("SET statement_timeout = {}", arguments.statement_timeout))?)
+}
+
+/// From here on statements may take as long as they need, as in a new session.
+pub fn long_statements(client: &mut Client) -> Result<()> {
+    Ok(client.batch_execute("SET statement_timeout = 0")?)
 }
 
 /// Runs a short transaction, again if it met a deadlock, a serialisation failure or a lock that was not to be had.
@@ -68,7 +100,10 @@ pub fn retrying<T>(mut attempt: impl FnMut() -> Result<T, postgres::Error>) -> R
     loop {
         n += 1;
         match attempt() {
-            Err(e) if n < ATTEMPTS && passes(&e) => std::thread::sleep(Duration::from_millis(50 << n.min(6))),
+            Err(e) if n < ATTEMPTS && passes(&e) => {
+                pace::go_on()?;
+                std::thread::sleep(backoff(n));
+            }
             other => return Ok(other?),
         }
     }
@@ -78,4 +113,11 @@ fn passes(e: &postgres::Error) -> bool {
     let in_the_way =
         [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
     e.code().is_some_and(|c| in_the_way.contains(c))
+}
+
+/// From half of 100 ms to all of 3.2 s, doubling: two that met must not meet again.
+fn backoff(attempt: u32) -> Duration {
+    let most = 50u64 << attempt.min(6);
+    let random = RandomState::new().build_hasher().finish();
+    Duration::from_millis(most / 2 + random % (most / 2 + 1))
 }

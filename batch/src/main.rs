@@ -1,31 +1,35 @@
 //! `consent-batch`: what pg_consent does at night. It talks to the database through `consent` only.
 //!
-//! Exit codes: 0 done, 1 failure, 2 a guard stopped the run, 3 another run holds the lock.
+//! Exit codes: 0 done, 1 failure, 2 findings, 3 another run holds the lock, 128 + signal stopped by one.
 
 mod arguments;
 mod connection;
+mod failure;
+mod lock;
+mod pace;
+mod record;
 mod refold;
 mod report;
 mod rescore;
 mod retention;
 mod run;
+mod shell;
 mod states;
 mod status;
 mod tree;
 
 use arguments::{Arguments, Refold, Step};
-use clap::Parser;
-use run::Outcome;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::read() {
+        Ok(arguments) => arguments,
+        Err(e) => return report::usage(&e),
+    };
     match run::run(&arguments) {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Stopped) => ExitCode::from(2),
-        Ok(Outcome::Busy) => ExitCode::from(3),
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(e) => {
-            eprintln!("error: {e:#}");
+            report::Manner::error(&arguments, &failure::Failure::of(&e), 1);
             ExitCode::FAILURE
         }
     }
@@ -34,7 +38,7 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { rescore, retention } => {
+        Step::Nightly { rescore, retention, .. } => {
             vec![
                 Step::Refold(Refold::default()),
                 Step::Rescore(rescore.clone()),

@@ -38,6 +38,7 @@ pub fn rescore(
     client: &mut Client,
     _database: &Database,
     options: &Rescore,
+    dry_run: bool,
     report: &Report,
 ) -> Result<Finding> {
     let tree = Tree::read(client)?;
@@ -68,6 +69,12 @@ pub fn rescore(
         }
     };
     show_curve(&points, threshold, report);
+    if dry_run {
+        let pairs = scored.iter().map(|s| s.pairs.len()).sum::<usize>();
+        let figures =
+            json!({"dry_run": true, "categories": catalogue, "pairs": pairs, "threshold": threshold});
+        return Ok(Finding::done(figures));
+    }
     let version = store::store(client, &scored, threshold, report)?;
     let per_contact =
         store::contact_similar(client, &scored, &all_baskets, threshold, version, options.per_contact)?;

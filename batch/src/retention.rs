@@ -58,9 +58,10 @@ pub fn retention(
     let contacts = states::count(client)?;
     let questions = questions(client, options.as_of)?;
     let rules = fingerprint(&questions);
-    let full = !options.apply || options.full || is_full_due(client, &rules)?;
+    let apply = options.apply && !arguments.dry_run;
+    let full = !apply || options.full || is_full_due(client, &rules)?;
     let mut pass = if full {
-        pass::full(client, database, &questions, options.apply, report)?
+        pass::full(client, database, &questions, apply, report)?
     } else {
         pass::falling_due(client, &questions)?
     };
@@ -92,12 +93,12 @@ pub fn retention(
             &text,
             &json!({"step": "retention", "stopped": "max_share", "newly_expired": news.expired}),
         );
-        return Ok(Finding { outcome: Outcome::Stopped, figures });
+        return Ok(Finding { outcome: Outcome::Findings, figures });
     }
-    if options.apply {
-        figures["recorded"] = pass.write(client, run_id, chunk, &rules)?.into();
-        figures["announced"] = act::announce_open(client, arguments.chunk)?.into();
-        figures["outcomes"] = act::act(client, run_id, acting, report)?;
+    if apply {
+        figures["recorded"] = pass.write(client, run_id, chunk, &rules, report)?.into();
+        figures["announced"] = act::announce_open(client, arguments.chunk, report)?.into();
+        figures["outcomes"] = act::act(client, arguments, run_id, acting, report)?;
         figures["applied"] = Value::Bool(true);
     }
     Ok(Finding::done(figures))

@@ -1,20 +1,37 @@
-//! One run: the lock, the steps in turn, and their record in `consent_data.run`.
+//! One run: the lock, the steps in turn, and their record.
 
-use crate::arguments::{Arguments, Refold, Step};
+use crate::arguments::{Arguments, Refold, Step, When};
 use crate::connection::Database;
+use crate::failure::with_hint;
+use crate::pace::Interrupted;
+use crate::record::{self, Night};
 use crate::report::Report;
-use crate::{refold, rescore, retention, status, steps};
-use anyhow::{Context, Result};
+use crate::{lock, refold, rescore, retention, shell, status, steps};
+use anyhow::{Context, Result, anyhow};
 use postgres::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A guard stopped the run before it did damage.
-    Stopped,
+    /// A guard stopped the run before it did damage, or differences were found.
+    Findings,
     /// Another run holds the lock.
     Busy,
+    /// Asked to stop, by this signal.
+    Interrupted(i32),
+}
+
+impl Outcome {
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Done => 0,
+            Outcome::Findings => 2,
+            Outcome::Busy => 3,
+            // As a shell reports who ended by it: a night that was stopped is no night done.
+            Outcome::Interrupted(signal) => 128 + signal as u8,
+        }
+    }
 }
 
 /// What a step found and did.
@@ -29,28 +46,79 @@ impl Finding {
     }
 }
 
-/// One run at a time, whoever starts it: an advisory lock under this key ("consent" in ASCII).
-const LOCK: i64 = 0x63_6f_6e_73_65_6e_74;
-
 pub fn run(arguments: &Arguments) -> Result<Outcome> {
+    match &arguments.step {
+        Step::Completions(options) => return shell::completions(options),
+        Step::Man => return shell::manual(),
+        _ => {}
+    }
     if arguments.threads > 0 {
         rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     }
     let report = Report::new(arguments);
+    report.pace.listen()?;
+    match with_database(arguments, &report) {
+        Err(e) => match e.downcast_ref::<Interrupted>() {
+            Some(Interrupted(signal)) => {
+                report.warn(&e.to_string(), &json!({"event": "stopped", "by": e.to_string()}));
+                Ok(Outcome::Interrupted(*signal))
+            }
+            None => Err(e),
+        },
+        other => other,
+    }
+}
+
+fn with_database(arguments: &Arguments, report: &Report) -> Result<Outcome> {
     let database = Database::new(arguments)?;
+    for warning in database.warnings() {
+        report.warn(warning, &json!({"event": "connecting", "message": warning}));
+    }
     let mut client = database.connect()?;
     if matches!(arguments.step, Step::Status) {
-        return status::status(&mut client, &report);
+        return status::status(&mut client, report);
     }
-    let locked: bool = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.get(0);
-    if !locked {
-        eprintln!("error: another run is under way");
+    if !lock::take(&mut client, arguments, report)? {
+        let holder = lock::holder(&mut client)?;
+        report.warn(&holder, &json!({"event": "busy", "message": holder}));
         return Ok(Outcome::Busy);
     }
-    let outcome = all_steps(&mut client, &database, arguments, &report);
-    // The server would let go of it too, but only after we are gone: whoever follows at once must not find it held.
-    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).ok();
+    let outcome = locked(&mut client, &database, arguments, report);
+    lock::release(&mut client);
     outcome
+}
+
+fn locked(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    report: &Report,
+) -> Result<Outcome> {
+    record::mark_killed(client, arguments, report).map_err(|e| {
+        with_hint(e, "Is pg_consent set up in this database, and the role a member of consent_batch?")
+    })?;
+    let Step::Nightly { resume, .. } = &arguments.step else {
+        return all_steps(client, database, arguments, report, &Night::default());
+    };
+    let night = record::begin_night(client, arguments, resume.resume == When::Auto)?;
+    if !night.done.is_empty() {
+        let done = night.done.join(", ");
+        report.line(
+            &format!("going on with the night that was broken off; done already: {done}"),
+            &json!({"event": "resumed", "step": "nightly", "done": night.done}),
+        );
+    }
+    let result = all_steps(client, database, arguments, report, &night);
+    let word = match &result {
+        Ok(outcome) => record::word(&Ok(Finding { outcome: *outcome, figures: Value::Null })),
+        Err(e) if e.is::<Interrupted>() => "stopped",
+        Err(_) => "failed",
+    };
+    let recorded = record::end(client, night.run_id, word, &json!({}));
+    // A connection that broke fails here once more; what broke it says more.
+    let outcome = result?;
+    recorded?;
+    Ok(outcome)
 }
 
 fn all_steps(
@@ -58,9 +126,14 @@ fn all_steps(
     database: &Database,
     arguments: &Arguments,
     report: &Report,
+    night: &Night,
 ) -> Result<Outcome> {
     for step in steps(&arguments.step) {
-        let outcome = recorded(client, database, arguments, report, &step)?;
+        if night.done.iter().any(|done| done == step.name()) {
+            continue;
+        }
+        report.pace.between_chunks(0)?;
+        let outcome = recorded(client, database, arguments, report, &step, night)?;
         if outcome != Outcome::Done {
             return Ok(outcome);
         }
@@ -74,28 +147,46 @@ fn recorded(
     arguments: &Arguments,
     report: &Report,
     step: &Step,
+    night: &Night,
 ) -> Result<Outcome> {
-    let id: i64 = client
-        .query_one("INSERT INTO consent_data.run (step) VALUES ($1) RETURNING run_id", &[&step.name()])
-        .context("is pg_consent set up in this database, and the role a member of consent_batch?")?
-        .get(0);
-    let result = match step {
+    let name = step.name();
+    report.line(&format!("{name}: begun"), &json!({"event": "begin", "step": name}));
+    let known = night.chain.map_or(json!({}), |chain| json!({"night": chain}));
+    let id = record::begin(client, arguments, name, &known)?;
+    let result = one_step(client, database, arguments, report, step, id.unwrap_or_default());
+    let word = record::word(&result);
+    let nothing = json!({});
+    let figures = result.as_ref().map_or(&nothing, |finding| &finding.figures);
+    // A step may have left the session in the middle of a transaction that failed.
+    let recorded = record::end(client, id, word, figures);
+    if let Err(e) = &result
+        && e.is::<Interrupted>()
+    {
+        report.summary(name, word, &nothing);
+    }
+    let finding = result.context(name)?;
+    recorded?;
+    report.summary(name, word, &finding.figures);
+    Ok(finding.outcome)
+}
+
+fn one_step(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    report: &Report,
+    step: &Step,
+    run_id: i64,
+) -> Result<Finding> {
+    match step {
         Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
         Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, database, options, report),
-        Step::Retention(options) => retention::retention(client, database, arguments, options, id, report),
-        Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
-    };
-    let (outcome, figures) = match &result {
-        Ok(f) if f.outcome == Outcome::Done => ("done", f.figures.clone()),
-        Ok(f) => ("stopped", f.figures.clone()),
-        Err(_) => ("failed", Value::Object(serde_json::Map::new())),
-    };
-    client.execute(
-        "UPDATE consent_data.run SET finished_at = clock_timestamp(), outcome = $2, figures = $3 WHERE run_id = $1",
-        &[&id, &outcome, &figures],
-    )?;
-    let finding = result.with_context(|| step.name())?;
-    report.summary(step.name(), outcome, &finding.figures);
-    Ok(finding.outcome)
+        Step::Rescore(options) => rescore::rescore(client, database, options, arguments.dry_run, report),
+        Step::Retention(options) => {
+            retention::retention(client, database, arguments, options, run_id, report)
+        }
+        Step::Nightly { .. } | Step::Status | Step::Completions(_) | Step::Man => {
+            Err(anyhow!("`{}` is no step of a run", step.name()))
+        }
+    }
 }

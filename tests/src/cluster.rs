@@ -1,5 +1,5 @@
-//! A private PostgreSQL cluster, thrown away after use: a fresh data directory, a server on a unix socket only,
-//! from the private installation that `scripts/build` keeps. Works as root and as an ordinary user.
+//! A private PostgreSQL cluster, thrown away after use: a fresh data directory, a server on a unix socket (and, where
+//! asked for, on 127.0.0.1), from the private installation that `scripts/build` keeps. Works as root and as an ordinary user.
 //!
 //! A shell started beside the server waits for the end of a pipe that only this process writes to. However this
 //! process ends, also by a signal, the pipe then closes, and the shell stops the server and removes the directory.
@@ -7,7 +7,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,11 +51,25 @@ rm -rf "$1"
 pub struct Options {
     /// Lines of postgresql.conf, added to the defaults; the later wins.
     pub settings: Vec<(String, String)>,
+    /// Listens on a free port of 127.0.0.1 too, and lets in whom these lines of pg_hba.conf do.
+    pub hba: Option<String>,
+    /// Files for the data directory that only the server may read: name and content.
+    pub files: Vec<(String, Vec<u8>)>,
 }
 
 impl Options {
     pub fn set(mut self, name: &str, value: &str) -> Options {
         self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn listen(mut self, hba: &str) -> Options {
+        self.hba = Some(hba.into());
+        self
+    }
+
+    pub fn file(mut self, name: &str, content: Vec<u8>) -> Options {
+        self.files.push((name.into(), content));
         self
     }
 }
@@ -66,6 +80,7 @@ pub struct Cluster {
     data: PathBuf,
     log: PathBuf,
     bin: PathBuf,
+    port: u16,
     account: Account,
     server: Option<Child>,
     keeper: Child,
@@ -147,7 +162,8 @@ impl Cluster {
             .spawn()
             .context("the cluster's keeper")?;
         let (data, log) = (dir.join("data"), dir.join("server.log"));
-        let mut cluster = Cluster { dir, data, log, bin, account, server: None, keeper };
+        let port = if options.hba.is_some() { free_port()? } else { PORT };
+        let mut cluster = Cluster { dir, data, log, bin, port, account, server: None, keeper };
         cluster.init(&options)?;
         cluster.launch()?;
         Ok(cluster)
@@ -164,8 +180,18 @@ impl Cluster {
             .context("initdb")?;
         ensure!(out.status.success(), "initdb failed: {}", String::from_utf8_lossy(&out.stderr).trim());
         let mut conf = File::options().append(true).open(self.data.join("postgresql.conf"))?;
-        writeln!(conf, "unix_socket_directories = '{}'\nport = {PORT}", self.dir.display())?;
-        let defaults = SETTINGS.iter().copied();
+        writeln!(conf, "unix_socket_directories = '{}'\nport = {}", self.dir.display(), self.port)?;
+        if let Some(hba) = &options.hba {
+            writeln!(conf, "listen_addresses = '127.0.0.1'")?;
+            fs::write(self.data.join("pg_hba.conf"), hba)?;
+        }
+        for (name, content) in &options.files {
+            let file = self.data.join(name);
+            File::options().write(true).create_new(true).mode(0o600).open(&file)?.write_all(content)?;
+            std::os::unix::fs::chown(&file, Some(self.account.uid), Some(self.account.gid))?;
+        }
+        let defaults =
+            SETTINGS.iter().copied().filter(|(n, _)| *n != "listen_addresses" || options.hba.is_none());
         for (name, value) in defaults.chain(options.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()))) {
             writeln!(conf, "{name} = '{}'", value.replace('\'', "''"))?;
         }
@@ -235,20 +261,25 @@ impl Cluster {
 
     pub fn connect(&self, db: &str, user: &str) -> Result<postgres::Client> {
         let mut config = postgres::Config::new();
-        config.host_path(&self.dir).port(PORT).dbname(db).user(user);
+        config.host_path(&self.dir).port(self.port).dbname(db).user(user);
         config.connect(postgres::NoTls).with_context(|| format!("connecting to `{db}` as `{user}`"))
     }
 
     /// A URL as libpq and rust-postgres take it. Neither name may need escaping.
     pub fn url(&self, db: &str, user: &str) -> String {
-        format!("postgresql:///{db}?host={}&port={PORT}&user={user}", self.dir.display())
+        format!("postgresql:///{db}?host={}&port={}&user={user}", self.dir.display(), self.port)
+    }
+
+    /// The port of the socket, and on 127.0.0.1 where it listens there.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What libpq's programs need to find the cluster; the database is `postgres`.
     pub fn env(&self) -> [(&'static str, String); 4] {
         [
             ("PGHOST", self.dir.display().to_string()),
-            ("PGPORT", PORT.to_string()),
+            ("PGPORT", self.port.to_string()),
             ("PGUSER", "postgres".into()),
             ("PGDATABASE", "postgres".into()),
         ]
@@ -305,6 +336,11 @@ impl Drop for Cluster {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
+}
+
+/// A port that nobody listens on at this moment.
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 /// A new directory that only the server's user (and root) can enter.

@@ -4,6 +4,7 @@
 
 mod agreement;
 mod batch;
+mod behaviour;
 mod concurrency;
 mod configuration;
 mod crash;
@@ -21,3 +22,4 @@ mod preloaded;
 mod retention;
 mod shop;
 mod subject;
+mod tls;
