@@ -233,6 +233,8 @@ BEGIN
             RAISE EXCEPTION 'the action finds no row of a contact that the CRM shows' USING ERRCODE = 'no_data_found',
                 HINT = 'Does its key column hold what the bound view gives as contact_id?';
         END IF;
+        -- A fold keeps an address that the CRM has let go; here it must go too.
+        DELETE FROM consent_data.contact_address ca WHERE ca.contact_id = key;
         PERFORM consent._refold_contact(contact);
     END IF;
     UPDATE consent_data.retention_action a
@@ -324,7 +326,7 @@ BEGIN
       LATERAL (SELECT consent._retention_source(a.contact_id::text)) k (source),
       LATERAL (SELECT consent._retention(coalesce(o.state, s.state), questions)) v (verdict)
      WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = a.contact_id)
-       AND NOT (a.outcome = 'done' AND a.action ~ '(anonymise|delete)')
+       AND (a.outcome = 'done' AND a.action ~ '(anonymise|delete)') IS NOT TRUE
        AND (a.stage = 'renewal' OR a.stage = 'expired' AND (v.verdict->>'retire')::boolean AND (a.act_after IS NOT NULL OR a.acted_at IS NOT NULL))
        AND EXISTS (SELECT FROM jsonb_to_recordset(v.verdict->'senders') w (sender_id integer, stage text, ends_at timestamptz)
                     WHERE w.sender_id = a.sender_id AND w.stage = a.stage AND w.ends_at = a.ends_at);
