@@ -156,9 +156,10 @@ BEGIN
         IF EXISTS (SELECT FROM consent._holds(r.contact)) THEN
             RETURN 'legal_hold';
         END IF;
+        CONTINUE WHEN r.contact = contact;
         other := consent._retention(consent._current_state(r.contact), questions);
-        IF r.contact <> contact AND consent._current_state(r.contact) IS NOT NULL
-           AND NOT (other->>'retire')::boolean AND other->>'kept' <> 'not_begun' THEN
+        -- Of one who is nowhere any more there is no state.
+        IF consent._current_state(r.contact) IS NOT NULL AND NOT (other->>'retire')::boolean AND other->>'kept' <> 'not_begun' THEN
             RETURN 'merged_contact';
         END IF;
     END LOOP;
@@ -219,6 +220,12 @@ BEGIN
 
     SELECT string_agg(x.action, ', ' ORDER BY x.retention_setting_id), bool_or(x.action IN ('anonymise', 'delete')) INTO actions, erases
       FROM consent_data.retention_setting x WHERE x.source IS NOT DISTINCT FROM source;
+    IF actions IS NULL THEN
+        -- What was to be done has been taken back; whatever is configured next is announced anew.
+        UPDATE consent_data.retention_action a SET act_after = NULL, outcome = NULL, reason = NULL
+         WHERE a.contact_id = key AND a.stage = 'expired' AND a.acted_at IS NULL;
+        RETURN 'unconfigured';
+    END IF;
     SELECT string_agg(DISTINCT v.rule, ', ') INTO rules FROM jsonb_to_recordset(verdict->'senders') v (rule text);
     IF erases THEN
         -- First, while the addresses are known that refusals bind.
@@ -279,6 +286,7 @@ BEGIN
             -- Another sender's announcement still runs.
             UPDATE consent_data.retention_action a SET act_after = r.latest
              WHERE a.contact_id = r.contact_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now();
+            outcomes := outcomes || 'waits'::text;
             CONTINUE;
         END IF;
         BEGIN
