@@ -54,7 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn run(settings: Vec<(String, String)>, command: &[String]) -> Result<ExitStatus> {
-    let cluster = Cluster::start(Options { settings })?;
+    let cluster = Cluster::start(Options { settings, ..Options::default() })?;
     cluster.connect("postgres", "postgres")?.batch_execute(&format!("CREATE DATABASE {DATABASE}"))?;
     let (program, arguments) = command.split_first().context("no command")?;
     let mut tools = vec![cluster.bin("")];
