@@ -156,9 +156,10 @@ BEGIN
         IF EXISTS (SELECT FROM consent._holds(r.contact)) THEN
             RETURN 'legal_hold';
         END IF;
+        CONTINUE WHEN r.contact = contact;
         other := consent._retention(consent._current_state(r.contact), questions);
-        IF r.contact <> contact AND consent._current_state(r.contact) IS NOT NULL
-           AND NOT (other->>'retire')::boolean AND other->>'kept' <> 'not_begun' THEN
+        -- Of one who is nowhere any more there is no state.
+        IF consent._current_state(r.contact) IS NOT NULL AND NOT (other->>'retire')::boolean AND other->>'kept' <> 'not_begun' THEN
             RETURN 'merged_contact';
         END IF;
     END LOOP;
@@ -219,6 +220,12 @@ BEGIN
 
     SELECT string_agg(x.action, ', ' ORDER BY x.retention_setting_id), bool_or(x.action IN ('anonymise', 'delete')) INTO actions, erases
       FROM consent_data.retention_setting x WHERE x.source IS NOT DISTINCT FROM source;
+    IF actions IS NULL THEN
+        -- What was to be done has been taken back; whatever is configured next is announced anew.
+        UPDATE consent_data.retention_action a SET act_after = NULL, outcome = NULL, reason = NULL
+         WHERE a.contact_id = key AND a.stage = 'expired' AND a.acted_at IS NULL;
+        RETURN 'unconfigured';
+    END IF;
     SELECT string_agg(DISTINCT v.rule, ', ') INTO rules FROM jsonb_to_recordset(verdict->'senders') v (rule text);
     IF erases THEN
         -- First, while the addresses are known that refusals bind.
@@ -233,6 +240,8 @@ BEGIN
             RAISE EXCEPTION 'the action finds no row of a contact that the CRM shows' USING ERRCODE = 'no_data_found',
                 HINT = 'Does its key column hold what the bound view gives as contact_id?';
         END IF;
+        -- A fold keeps an address that the CRM has let go; here it must go too.
+        DELETE FROM consent_data.contact_address ca WHERE ca.contact_id = key;
         PERFORM consent._refold_contact(contact);
     END IF;
     UPDATE consent_data.retention_action a
@@ -277,6 +286,7 @@ BEGIN
             -- Another sender's announcement still runs.
             UPDATE consent_data.retention_action a SET act_after = r.latest
              WHERE a.contact_id = r.contact_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now();
+            outcomes := outcomes || 'waits'::text;
             CONTINUE;
         END IF;
         BEGIN
@@ -324,7 +334,7 @@ BEGIN
       LATERAL (SELECT consent._retention_source(a.contact_id::text)) k (source),
       LATERAL (SELECT consent._retention(coalesce(o.state, s.state), questions)) v (verdict)
      WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = a.contact_id)
-       AND NOT (a.outcome = 'done' AND a.action ~ '(anonymise|delete)')
+       AND (a.outcome = 'done' AND a.action ~ '(anonymise|delete)') IS NOT TRUE
        AND (a.stage = 'renewal' OR a.stage = 'expired' AND (v.verdict->>'retire')::boolean AND (a.act_after IS NOT NULL OR a.acted_at IS NOT NULL))
        AND EXISTS (SELECT FROM jsonb_to_recordset(v.verdict->'senders') w (sender_id integer, stage text, ends_at timestamptz)
                     WHERE w.sender_id = a.sender_id AND w.stage = a.stage AND w.ends_at = a.ends_at);

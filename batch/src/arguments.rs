@@ -5,6 +5,8 @@ use crate::simulate::Simulate;
 use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use crate::retention::Retention;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
@@ -27,8 +29,6 @@ What it leaves open is looked for as libpq does: in the service that it or PGSER
 the system's), in the variables PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, PGPASSWORD, PGPASSFILE, PGSSLMODE, \
 PGSSLROOTCERT and so on, and in ~/.pgpass. Better not to give a password here: everybody on the machine can see the \
 command line.";
-
-pub use crate::retention::Retention;
 
 /// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts.
 #[derive(Debug, Clone, Parser)]

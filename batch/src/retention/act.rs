@@ -1,7 +1,7 @@
 //! The second step: what was announced and still holds is done, in the server, a few contacts a transaction.
 
-use crate::connection::retrying;
-use crate::pace;
+use crate::arguments::Arguments;
+use crate::connection::{long_statements, retrying, short_statements};
 use crate::report::Report;
 use anyhow::Result;
 use postgres::Client;
@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 
 /// Contacts acted on in one transaction. Refusals wait for it, so it must be over in a fraction of a second.
 const AT_ONCE: i32 = 20;
-/// A trigger of the CRM's that hangs must not keep refusals waiting for ever.
-const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '60s'";
 
 /// What waits to be done by now.
 pub struct Due {
@@ -44,7 +42,7 @@ pub fn due(client: &mut Client, run_id: i64) -> Result<Vec<Due>> {
 }
 
 /// Announces those who were found before an action was configured.
-pub fn announce_open(client: &mut Client, chunk: u32) -> Result<i64> {
+pub fn announce_open(client: &mut Client, chunk: u32, report: &Report) -> Result<i64> {
     let chunk = i32::try_from(chunk).unwrap_or(i32::MAX);
     let mut announced = 0;
     loop {
@@ -55,15 +53,22 @@ pub fn announce_open(client: &mut Client, chunk: u32) -> Result<i64> {
         if n == 0 {
             return Ok(announced);
         }
-        pace::go_on()?;
+        report.pace.between_chunks(n.unsigned_abs())?;
     }
 }
 
 /// Contacts by outcome.
-pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Result<Value> {
+pub fn act(
+    client: &mut Client,
+    arguments: &Arguments,
+    run_id: i64,
+    total: u64,
+    report: &Report,
+) -> Result<Value> {
     let bar = report.progress("acting", total);
     let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
-    client.batch_execute(STATEMENT_TIMEOUT)?;
+    // A trigger of the CRM's that hangs must not keep refusals waiting for ever.
+    short_statements(client, arguments)?;
     loop {
         let rows = retrying(|| client.query("SELECT * FROM consent._retire($1, $2)", &[&run_id, &AT_ONCE]))?;
         let mut acted = 0;
@@ -78,7 +83,7 @@ pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Res
         }
         report.pace.between_chunks(acted)?;
     }
-    client.batch_execute("SET statement_timeout = 0")?;
+    long_statements(client)?;
     bar.finish_and_clear();
     Ok(json!(outcomes))
 }

@@ -195,12 +195,19 @@ impl<'q> Pass<'q> {
     }
 
     /// In short transactions, in an order that a kill at any moment leaves right: findings first, then what falls due.
-    pub fn write(&self, client: &mut Client, run_id: i64, chunk: usize, rules: &[u8]) -> Result<i64> {
+    pub fn write(
+        &self,
+        client: &mut Client,
+        run_id: i64,
+        chunk: usize,
+        rules: &[u8],
+        report: &Report,
+    ) -> Result<i64> {
         let mut recorded = 0;
         for part in &self.parts {
             for first in (0..part.found.len()).step_by(chunk) {
                 let c = part.columns(first..(first + chunk).min(part.found.len()));
-                recorded += retrying(|| {
+                let n = retrying(|| {
                     client
                         .query_one(
                             "SELECT consent._retention_record($1, $2, $3, $4, $5, $6, $7)",
@@ -208,10 +215,12 @@ impl<'q> Pass<'q> {
                         )
                         .map(|row| row.get::<_, i64>(0))
                 })?;
+                recorded += n;
+                report.pace.between_chunks(n.unsigned_abs())?;
             }
         }
         match &self.moved {
-            Some(moved) => moved.write(client, chunk)?,
+            Some(moved) => moved.write(client, chunk, report)?,
             None => {
                 retrying(|| client.execute("SELECT consent._retention_swap($1, $2)", &[&rules, &run_id]))?;
             }
@@ -221,7 +230,7 @@ impl<'q> Pass<'q> {
 }
 
 impl Moved {
-    fn write(&self, client: &mut Client, chunk: usize) -> Result<()> {
+    fn write(&self, client: &mut Client, chunk: usize, report: &Report) -> Result<()> {
         let mut next = self.next.iter().peekable();
         for first in (0..self.seen.len()).step_by(chunk) {
             let last = (first + chunk).min(self.seen.len());
@@ -238,6 +247,7 @@ impl Moved {
                     &[&seen, &contacts, &senders, &due],
                 )
             })?;
+            report.pace.between_chunks(seen.len() as u64)?;
         }
         Ok(())
     }

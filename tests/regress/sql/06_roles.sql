@@ -60,7 +60,7 @@ INSERT INTO test.command (command, expected) VALUES
     ($$SELECT * FROM consent.audit_data_quality$$, 'AM'),
     ($$SELECT consent.subject_access(1::bigint)$$, 'AM'),
     ($$SELECT consent.erase(1::bigint, 'request')$$, 'M'),
-    ($$SELECT consent._erase_contact('1', '{1}', '\x00', 'request')$$, ''),
+    ($$SELECT consent._erase_contact('1', '{1}', '\x00', 'request', true)$$, ''),
     ($$SELECT consent.merge_contacts(1::bigint, 2::bigint)$$, 'RM'),
     ($$SELECT consent._carry(1, '3')$$, 'M'),
     ($$SELECT consent.legal_hold(1::bigint, 'claim')$$, 'RM'),
