@@ -80,15 +80,34 @@ END
 $$;
 COMMENT ON FUNCTION consent._similar_prepare(integer) IS 'Makes the empty table for the lists of a new version, and drops what a killed run has left.';
 
-CREATE FUNCTION consent._similar_index(version integer) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET maintenance_work_mem = '256MB'
+-- Lists hold whoever was erased after their snapshot. The bulk of them goes here, where nobody waits.
+CREATE FUNCTION consent._similar_forget(version integer, oldest xid) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    EXECUTE format('ALTER TABLE consent_data.%I ADD PRIMARY KEY (contact_id, sender_id, version)', format('contact_similar_%s', version));
+    IF EXISTS (SELECT FROM consent_data.erasure x WHERE age(x.xmin) <= age(oldest)) THEN
+        EXECUTE format('DELETE FROM consent_data.%I s USING consent_data.erasure x
+                         WHERE age(x.xmin) <= age($1) AND x.key_hash = consent._key_hash(s.contact_id::text)', format('contact_similar_%s', version))
+            USING oldest;
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION consent._similar_index(integer) IS 'Gives the filled table of a new version its key, before anybody reads it.';
+COMMENT ON FUNCTION consent._similar_forget(integer, xid) IS 'Takes those out of the lists of a new version whom transactions since the one named have erased.';
+
+CREATE FUNCTION consent._similar_index(version integer, oldest xid) RETURNS xid
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET maintenance_work_mem = '256MB'
+AS $$
+#variable_conflict use_variable
+DECLARE
+    seen xid := pg_snapshot_xmin(pg_current_snapshot())::xid;
+BEGIN
+    PERFORM consent._similar_forget(version, oldest);
+    EXECUTE format('ALTER TABLE consent_data.%I ADD PRIMARY KEY (contact_id, sender_id, version)', format('contact_similar_%s', version));
+    RETURN seen;
+END
+$$;
+COMMENT ON FUNCTION consent._similar_index(integer, xid) IS 'Gives the filled table of a new version its key, before anybody reads it; answers with the oldest transaction whose erasures may still be missing.';
 
 CREATE FUNCTION consent._similar_publish(version integer, threshold double precision, print text, oldest xid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -96,16 +115,11 @@ CREATE FUNCTION consent._similar_publish(version integer, threshold double preci
     SET lock_timeout = '500ms'
 AS $$
 #variable_conflict use_variable
-DECLARE
-    name text := format('contact_similar_%s', version);
 BEGIN
-    -- Whoever was erased after the lists' snapshot is in them still; an erasure from now on sees this version.
+    -- An erasure from now on waits, and then sees this version.
     LOCK TABLE consent_data.erasure IN SHARE MODE;
-    IF EXISTS (SELECT FROM consent_data.erasure x WHERE age(x.xmin) <= age(oldest)) THEN
-        EXECUTE format('DELETE FROM consent_data.%I s USING consent_data.erasure x
-                         WHERE age(x.xmin) <= age($1) AND x.key_hash = consent._key_hash(s.contact_id::text)', name) USING oldest;
-    END IF;
-    EXECUTE format('ALTER TABLE consent_data.contact_similar ATTACH PARTITION consent_data.%I FOR VALUES IN (%s)', name, version);
+    PERFORM consent._similar_forget(version, oldest);
+    EXECUTE format('ALTER TABLE consent_data.contact_similar ATTACH PARTITION consent_data.%I FOR VALUES IN (%s)', format('contact_similar_%s', version), version);
     INSERT INTO consent_data.similarity_version (version, threshold, print) VALUES (version, threshold, print);
     UPDATE consent_data.setting SET similarity_version = version, similarity_threshold = threshold;
 END

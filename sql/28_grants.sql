@@ -88,7 +88,7 @@ GRANT EXECUTE ON FUNCTION
     consent._refold_apply(bigint, bigint), consent._refold_finish(),
     consent.refold_pending(integer), consent.check_bindings(), consent.key_status(),
     consent._refold_contact(text), consent.refold(text[]), consent._key(text),
-    consent._similar_prepare(integer), consent._similar_index(integer), consent._similar_publish(integer, double precision, text, xid),
+    consent._similar_prepare(integer), consent._similar_index(integer, xid), consent._similar_publish(integer, double precision, text, xid),
     consent._similar_drop_old()
     TO consent_batch;
 

@@ -104,6 +104,7 @@ pub fn rescore(
     let unchanged = in_use.is(&edition);
     let drift = drift::compare(drift::read(client, in_use.version)?, &scored, threshold, &catalogue);
     drift.show(&tree, report);
+    let drift = drift.json(&tree);
     let storing = Instant::now();
     let contact_rows = match unchanged || arguments.dry_run {
         true => None,
@@ -127,7 +128,7 @@ pub fn rescore(
         "categories": catalogue.len(), "contacts": bought.values().map(Baskets::len).sum::<usize>(),
         "bought": bought.values().map(Baskets::pairs).sum::<usize>(),
         "pairs": pairs, "similar_pairs": similar, "threshold": threshold, "contact_rows": contact_rows,
-        "drift": drift.json(&tree), "hubs": hubs,
+        "changed_sides": drift["changed_sides"], "drift": drift, "hubs": hubs,
         "curve": points.iter().map(|p| p.json()).collect::<Vec<_>>(), "curves": by_sender,
         "seconds": {"reading": reading.as_secs_f64(), "scoring": scoring.as_secs_f64(),
                     "counting": scored.iter().map(|s| s.counting.as_secs_f64()).sum::<f64>(),

@@ -106,21 +106,21 @@ fn scores_are_those_of_the_facts_whatever_the_key() {
             let wrong = client
                 .query(
                     "WITH bought AS MATERIALIZED (
-                         SELECT DISTINCT s.contact_id, (f->>'sender')::int AS sender_id, (f->>'category')::int AS category_id
+                         SELECT DISTINCT s.contact_id, (f->>'sender_id')::int AS sender_id, (f->>'category_id')::int AS category_id
                            FROM consent_data.contact_state s, jsonb_array_elements(consent.state_json(s.state)->'facts') f
-                          WHERE f->>'category' IS NOT NULL),
+                          WHERE f->>'category_id' IS NOT NULL),
                      counted AS (
                          SELECT s.*, (SELECT count(*) FROM bought b WHERE b.sender_id = s.sender_id AND b.category_id = s.category_a) AS a,
                                 (SELECT count(*) FROM bought b WHERE b.sender_id = s.sender_id AND b.category_id = s.category_b) AS b,
                                 (SELECT count(*) FROM bought x JOIN bought y USING (sender_id, contact_id)
-                                  WHERE x.sender_id = s.sender_id AND (x.category_id, y.category_id) = (s.category_a, s.category_b)) AS both,
+                                  WHERE x.sender_id = s.sender_id AND (x.category_id, y.category_id) = (s.category_a, s.category_b)) AS n_both,
                                 (SELECT count(DISTINCT b.contact_id) FROM bought b WHERE b.sender_id = s.sender_id) AS n
                            FROM consent_data.similarity s WHERE s.version = (SELECT similarity_version FROM consent_data.setting))
                      SELECT category_a, category_b FROM counted c
-                      WHERE (a, b, both, n) IS DISTINCT FROM (buyers_a, buyers_b, buyers_both, buyers_all)
-                         OR abs(score - (0.3 * wu_palmer + CASE WHEN evidence THEN 0.7 * greatest(0, npmi) * both / (both + 10.0) ELSE 0 END)) > 1e-12
-                         OR evidence IS DISTINCT FROM (both >= 10 AND llr >= 10.8)
-                         OR evidence AND abs(npmi - ln(both * n / (a * b)::float8) / -ln(both / n::float8)) > 1e-9",
+                      WHERE (a, b, n_both, n) IS DISTINCT FROM (buyers_a, buyers_b, buyers_both, buyers_all)
+                         OR abs(score - (0.3 * wu_palmer + CASE WHEN evidence THEN 0.7 * greatest(0, npmi) * n_both / (n_both + 10.0) ELSE 0 END)) > 1e-12
+                         OR evidence IS DISTINCT FROM (n_both >= 10 AND llr >= 10.8)
+                         OR evidence AND abs(npmi - ln(n_both * n / (a * b)::float8) / -ln(n_both / n::float8)) > 1e-9",
                     &[],
                 )
                 .unwrap();

@@ -69,10 +69,17 @@ impl Baskets {
         self.parts.iter().flat_map(of_part).collect()
     }
 
-    /// Every `n`-th basket.
+    /// About every `n`-th basket, chosen by the contact, so that it is the same ones in whatever order they were read.
     pub fn sample(&self, n: usize) -> Vec<&[u32]> {
-        let all = self.parts.iter().flat_map(|p| (0..p.len()).map(move |i| p.basket(i)));
-        all.step_by(n.max(1)).collect()
+        let n = n.max(1) as u64;
+        let chosen = |part: &Part, i: usize| {
+            let mut hasher = DefaultHasher::new();
+            part.contact(i).bytes.hash(&mut hasher);
+            hasher.finish().is_multiple_of(n)
+        };
+        let of_part =
+            |part| (0..Part::len(part)).filter(move |i| chosen(part, *i)).map(move |i| part.basket(i));
+        self.parts.iter().flat_map(of_part).collect()
     }
 }
 
@@ -225,6 +232,20 @@ mod tests {
             all.iter().map(|b| (b.sender, b.position)).collect::<Vec<_>>(),
             [(1, 6), (1, 7), (1, 8), (2, 4)]
         );
+    }
+
+    #[test]
+    fn a_sample_is_the_same_whoever_read_it() {
+        let baskets: Vec<Vec<u32>> = (0..1000).map(|i| vec![i]).collect();
+        let sorted = |parts| {
+            let all = Baskets::of(&baskets, parts);
+            let mut sample: Vec<u32> = all.sample(10).iter().map(|b| b[0]).collect();
+            sample.sort_unstable();
+            sample
+        };
+        assert_eq!(sorted(1), sorted(3));
+        assert!((50..200).contains(&sorted(1).len()));
+        assert_eq!(Baskets::of(&baskets, 2).sample(1).len(), 1000);
     }
 
     #[test]

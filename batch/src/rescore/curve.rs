@@ -44,6 +44,9 @@ pub fn draw(scored: &Scored, baskets: &Baskets, catalogue: &Catalogue) -> Vec<Po
     }
     let neighbours = Neighbours::new(scored, threshold(0), &Overrides::new());
     let sample = baskets.sample(baskets.len().div_ceil(SAMPLE));
+    if sample.is_empty() {
+        return Vec::new();
+    }
     // By how many thresholds reached: (similar categories, those of them inside).
     let of_contact = |bought: &&[u32]| {
         let mut best = vec![0.0f64; catalogue.len()];

@@ -19,9 +19,12 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// Versions of the pairs kept for comparison, the one in use included.
 const KEPT_VERSIONS: i32 = 3;
+/// Tries at dropping old lists. Each keeps readers waiting for a moment, and nothing depends on it tonight.
+const DROP_ATTEMPTS: u64 = 4;
 /// Bytes of rows sent at a time.
 const BUFFER: usize = 1 << 18;
 
@@ -76,11 +79,12 @@ pub fn store(
     write_pairs(client, version, edition)?;
     let lists = write_lists(database, version, edition, &bar)?;
     bar.finish_and_clear();
-    client.execute("SELECT consent._similar_index($1)", &[&version])?;
+    let query = "SELECT consent._similar_index($1, $2::text::xid)::text";
+    let oldest: String = client.query_one(query, &[&version, &edition.oldest])?.get(0);
     retrying(|| {
         client.execute(
             "SELECT consent._similar_publish($1, $2, $3, $4::text::xid)",
-            &[&version, &edition.threshold, &edition.print, &edition.oldest],
+            &[&version, &edition.threshold, &edition.print, &oldest],
         )
     })?;
     remove_old(client, version, report)?;
@@ -199,7 +203,11 @@ fn remove_old(client: &mut Client, version: i32, report: &Report) -> Result<()> 
         client.execute("DELETE FROM consent_data.similarity WHERE version <= $1", &[&kept_from])?;
         client.execute("DELETE FROM consent_data.similarity_version WHERE version <= $1", &[&kept_from])
     })?;
-    if retrying(|| client.execute("SELECT consent._similar_drop_old()", &[])).is_err() {
+    let dropped = (0..DROP_ATTEMPTS).any(|n| {
+        thread::sleep(Duration::from_millis(200 * n));
+        client.execute("SELECT consent._similar_drop_old()", &[]).is_ok()
+    });
+    if !dropped {
         report.line(
             "  the lists of the version before are in use; the next run removes them",
             &json!({"step": "rescore", "event": "old_lists_kept"}),
