@@ -17,6 +17,8 @@ BEGIN
         consent.audit_contact_record, consent.audit_retention, consent.audit_similarity, consent.audit_policy,
         consent.audit_policy_override, consent.audit_ledger, consent.audit_run, consent.audit_data_quality,
         consent.audit_subject TO consent_audit;
+    GRANT SELECT ON consent.report_opt_outs, consent.audit_segment_performance TO consent_audit, consent_batch;
+    GRANT SELECT ON consent.audit_evidence_gap, consent.audit_retention TO consent_batch;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::page;
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
@@ -37,13 +38,17 @@ pub enum Step {
     Rescore(Rescore),
     /// Find whose data is near or past the end of its time. A dry run unless --apply.
     Retention(Retention),
-    /// refold, rescore, retention.
+    /// refold, rescore, retention, and the report where --html names a file.
     Nightly {
         #[command(flatten)]
         rescore: Rescore,
         #[command(flatten)]
         retention: Retention,
+        #[command(flatten)]
+        page: page::Options,
     },
+    /// The privacy officer's figures: in short, as JSON, or as a page with --html.
+    Report(page::Options),
     /// What is set up, what ran last, and what is wrong.
     Status,
 }
@@ -103,6 +108,7 @@ impl Step {
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
+            Step::Report(_) => "report",
             Step::Status => "status",
         }
     }

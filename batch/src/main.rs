@@ -4,6 +4,7 @@
 
 mod arguments;
 mod connection;
+mod page;
 mod refold;
 mod report;
 mod rescore;
@@ -34,12 +35,14 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { rescore, retention } => {
-            vec![
+        Step::Nightly { rescore, retention, page } => {
+            let mut steps = vec![
                 Step::Refold(Refold::default()),
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
-            ]
+            ];
+            steps.extend(page.html.is_some().then(|| Step::Report(page.clone())));
+            steps
         }
         one => vec![one.clone()],
     }

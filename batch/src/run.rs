@@ -2,7 +2,7 @@
 
 use crate::arguments::{Arguments, Refold, Step};
 use crate::report::Report;
-use crate::{connection, refold, rescore, retention, status, steps};
+use crate::{connection, page, refold, rescore, retention, status, steps};
 use anyhow::{Context, Result};
 use postgres::Client;
 use serde_json::Value;
@@ -71,6 +71,7 @@ fn recorded(client: &mut Client, arguments: &Arguments, report: &Report, step: &
         Step::Refold(_) => refold::refold(client, arguments, report),
         Step::Rescore(options) => rescore::rescore(client, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, id, report),
+        Step::Report(options) => page::page(client, options, report),
         Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
     };
     let (outcome, figures) = match &result {

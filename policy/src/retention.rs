@@ -58,7 +58,7 @@ pub fn assess<'q>(state: &[u8], question: &'q Question) -> Result<Option<Assessm
         crate::decide::Stop::Corrupt => dirty,
     })?;
     let held = view.activity().any(|a| match a {
-        Ok(Atom::Hold(h)) => h.held.is_some_and(|held| h.released.is_none_or(|r| r <= held)),
+        Ok(Atom::Hold(h)) => h.is_held(),
         _ => false,
     });
     let mut first: Option<Assessment<'q>> = None;
