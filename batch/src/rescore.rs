@@ -8,6 +8,7 @@ mod curve;
 mod store;
 
 use crate::arguments::Rescore;
+use crate::connection::Database;
 use crate::report::Report;
 use crate::run::Finding;
 use crate::tree::Tree;
@@ -33,7 +34,12 @@ pub struct Scored {
     pub pairs: Vec<Pair>,
 }
 
-pub fn rescore(client: &mut Client, options: &Rescore, report: &Report) -> Result<Finding> {
+pub fn rescore(
+    client: &mut Client,
+    _database: &Database,
+    options: &Rescore,
+    report: &Report,
+) -> Result<Finding> {
     let tree = Tree::read(client)?;
     let all_baskets = baskets::read(client, options.heavy as usize, report)?;
     let senders =

@@ -1,8 +1,9 @@
 //! One run: the lock, the steps in turn, and their record in `consent_data.run`.
 
 use crate::arguments::{Arguments, Refold, Step};
+use crate::connection::Database;
 use crate::report::Report;
-use crate::{connection, page, refold, rescore, retention, status, steps};
+use crate::{page, refold, rescore, retention, status, steps};
 use anyhow::{Context, Result};
 use postgres::Client;
 use serde_json::Value;
@@ -36,7 +37,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     }
     let report = Report::new(arguments);
-    let mut client = connection::connect(arguments)?;
+    let database = Database::new(arguments)?;
+    let mut client = database.connect()?;
     if matches!(arguments.step, Step::Status) {
         return status::status(&mut client, &report);
     }
@@ -45,15 +47,20 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         eprintln!("error: another run is under way");
         return Ok(Outcome::Busy);
     }
-    let outcome = all_steps(&mut client, arguments, &report);
+    let outcome = all_steps(&mut client, &database, arguments, &report);
     // The server would let go of it too, but only after we are gone: whoever follows at once must not find it held.
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).ok();
     outcome
 }
 
-fn all_steps(client: &mut Client, arguments: &Arguments, report: &Report) -> Result<Outcome> {
+fn all_steps(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    report: &Report,
+) -> Result<Outcome> {
     for step in steps(&arguments.step) {
-        let outcome = recorded(client, arguments, report, &step)?;
+        let outcome = recorded(client, database, arguments, report, &step)?;
         if outcome != Outcome::Done {
             return Ok(outcome);
         }
@@ -61,7 +68,13 @@ fn all_steps(client: &mut Client, arguments: &Arguments, report: &Report) -> Res
     Ok(Outcome::Done)
 }
 
-fn recorded(client: &mut Client, arguments: &Arguments, report: &Report, step: &Step) -> Result<Outcome> {
+fn recorded(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    report: &Report,
+    step: &Step,
+) -> Result<Outcome> {
     let id: i64 = client
         .query_one("INSERT INTO consent_data.run (step) VALUES ($1) RETURNING run_id", &[&step.name()])
         .context("is pg_consent set up in this database, and the role a member of consent_batch?")?
@@ -69,9 +82,9 @@ fn recorded(client: &mut Client, arguments: &Arguments, report: &Report, step: &
     let result = match step {
         Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
         Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, options, report),
+        Step::Rescore(options) => rescore::rescore(client, database, options, report),
         Step::Retention(options) => retention::retention(client, arguments, options, id, report),
-        Step::Report(options) => page::page(client, options, report),
+        Step::Report(options) => page::page(database, options, report),
         Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
     };
     let (outcome, figures) = match &result {

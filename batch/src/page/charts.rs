@@ -5,7 +5,7 @@
 //!
 //! All are 360 units wide, so that they stay legible on a phone; wider screens scale them.
 
-use super::words::{count, percent, short};
+use super::words::{count, short};
 
 pub struct Svg {
     pub id: String,
@@ -189,9 +189,4 @@ pub fn curve(id: &str, title: &str, desc: String, series: [(&str, Vec<(f64, f64)
 fn svg(id: &str, title: &str, desc: String, height: f64, patterns: usize, marks: Vec<Mark>) -> Svg {
     let (width, height) = (WIDTH as u32, height.ceil() as u32);
     Svg { id: id.to_owned(), title: title.to_owned(), desc, width, height, patterns, marks }
-}
-
-/// "43.2 % of 1,234".
-pub fn share_of(n: u64, total: u64) -> String {
-    if total == 0 { count(0) } else { format!("{} of {}", percent(n as f64 / total as f64), count(total)) }
 }

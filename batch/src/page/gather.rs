@@ -3,39 +3,64 @@
 use super::cells;
 use super::figures::*;
 use super::tally::{Asked, DAY_MS, Permission as Counts, Tally, WITHOUT_PROOF};
+use crate::connection::Database;
 use crate::report::Report;
-use crate::states;
-use anyhow::{Context, Result};
+use crate::states::{self, Snapshot};
+use anyhow::{Context, Result, anyhow};
 use chrono::{DateTime, Utc};
+use indicatif::ProgressBar;
 use pg_consent_policy::question::Question;
 use pg_consent_policy::state::State;
 use pg_consent_policy::time::Instant;
 use postgres::Client;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 /// Runs shown, the latest.
 const RUNS: i64 = 60;
 
-pub fn gather(client: &mut Client, report: &Report) -> Result<Figures> {
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-    let figures = under_snapshot(client, report);
-    client.batch_execute("ROLLBACK")?;
-    figures
+pub fn gather(database: &Database, report: &Report) -> Result<Figures> {
+    let mut snapshot = Snapshot::take(database)?;
+    let mut figures = head(snapshot.client())?;
+    let asked = questions(snapshot.client(), &mut figures)?;
+    let bar = report.progress("report", states::count(snapshot.client())?);
+    let mut beside = snapshot.join(database)?;
+    // The ledger is aggregated by the server while the states are counted here.
+    let (tally, ledger) = thread::scope(|scope| {
+        let ledger = scope.spawn(|| ledger(&mut beside));
+        let tally = count(database, &snapshot, &asked, figures.waiting, &bar);
+        (tally, ledger.join().unwrap_or_else(|_| Err(anyhow!("the thread that reads the ledger panicked"))))
+    });
+    bar.finish_and_clear();
+    let (tally, ledger) = (tally?, ledger?);
+    figures.refusals = ledger.refusals;
+    figures.evidence = ledger.evidence;
+    figures.retained = ledger.retained;
+    let client = snapshot.client();
+    figures.runs = runs(client)?;
+    figures.similarity = similarity(client)?;
+    take(&mut figures, tally, asked.at, &categories(client)?);
+    Ok(figures)
 }
 
-fn under_snapshot(client: &mut Client, report: &Report) -> Result<Figures> {
-    let mut figures = head(client)?;
-    let asked = questions(client, &mut figures)?;
-    let bar = report.progress("report", states::count(client)?);
-    let tally = count(client, &asked, figures.waiting, &bar)?;
-    bar.finish_and_clear();
-    let categories: HashMap<u32, String> = client
-        .query("SELECT category_id, name FROM consent_data.category", &[])?
-        .iter()
-        .map(|r| (r.get::<_, i32>(0) as u32, plain(r.get(1))))
-        .collect();
+struct Ledger {
+    refusals: Vec<Refusals>,
+    evidence: Vec<Evidence>,
+    retained: Vec<Retained>,
+}
+
+fn ledger(client: &mut Client) -> Result<Ledger> {
+    Ok(Ledger { refusals: refusals(client)?, evidence: evidence(client)?, retained: retained(client)? })
+}
+
+fn categories(client: &mut Client) -> Result<HashMap<u32, String>> {
+    let rows = client.query("SELECT category_id, name FROM consent_data.category", &[])?;
+    Ok(rows.iter().map(|r| (r.get::<_, i32>(0) as u32, plain(r.get(1)))).collect())
+}
+
+/// What was counted, without the small cells.
+fn take(figures: &mut Figures, tally: Tally<'_>, at: Instant, categories: &HashMap<u32, String>) {
     figures.contacts = tally.contacts;
     figures.held = tally.on_hold;
     figures.segments =
@@ -52,39 +77,30 @@ fn under_snapshot(client: &mut Client, report: &Report) -> Result<Figures> {
         .collect();
     figures.retention_ends_pooled = pooled;
     for (permission, counts) in figures.permission.iter_mut().zip(tally.permission) {
-        fill(permission, counts, asked.at);
+        fill(permission, counts, at);
     }
-    figures.refusals = refusals(client)?;
-    figures.evidence = evidence(client)?;
-    figures.retained = retained(client)?;
-    figures.runs = runs(client)?;
-    figures.similarity = similarity(client)?;
-    Ok(figures)
 }
 
 fn count<'q>(
-    client: &mut Client,
+    database: &Database,
+    snapshot: &Snapshot,
     asked: &'q Asked,
     waiting: u64,
-    bar: &indicatif::ProgressBar,
+    bar: &ProgressBar,
 ) -> Result<Tally<'q>> {
-    let free: Mutex<Vec<Tally<'q>>> = Mutex::default();
-    let lock = || free.lock().unwrap_or_else(PoisonError::into_inner);
-    states::for_each(
-        client,
-        |(_, state)| {
-            let own = lock().pop();
-            let mut own = own.unwrap_or_else(|| Tally::new(asked));
-            own.add(state, 1);
-            lock().push(own);
-        },
-        |batch: Vec<()>| bar.inc(batch.len() as u64),
+    let tallies = states::scan(
+        database,
+        snapshot,
+        bar,
+        || Tally::new(asked),
+        |tally, stored| tally.add(stored.state, 1),
     )?;
-    let tallies = free.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut tally = tallies.into_iter().fold(Tally::new(asked), Tally::merge);
     // Left out of the decidable ones: from them something may have been taken away.
     if waiting > 0 {
-        tally.add(&State { dirty: true, ..State::default() }.encode(), waiting);
+        let mut dirty = State::default();
+        dirty.dirty = true;
+        tally.add(&dirty.encode(), waiting);
     }
     Ok(tally)
 }

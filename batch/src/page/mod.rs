@@ -12,11 +12,11 @@ mod tally;
 mod words;
 mod write;
 
+use crate::connection::Database;
 use crate::report::Report;
 use crate::run::Finding;
 use anyhow::{Context, Result};
 use askama::Template;
-use postgres::Client;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -35,12 +35,12 @@ mod filters {
     }
 }
 
-pub fn page(client: &mut Client, options: &Options, report: &Report) -> Result<Finding> {
+pub fn page(database: &Database, options: &Options, report: &Report) -> Result<Finding> {
     // Before the work, not after it.
     if let Some(file) = &options.html {
         write::check(file)?;
     }
-    let figures = gather::gather(client, report)?;
+    let figures = gather::gather(database, report)?;
     let page = sections::page(&figures);
     if let Some(file) = &options.html {
         let html = page.render().context("the page's template")?;
