@@ -29,8 +29,9 @@ pub enum Mark {
 
 pub const PATTERNS: usize = 5;
 const WIDTH: f64 = 360.0;
-/// Of a 13-unit letter, on average.
+/// Of a 13-unit letter, on average, and of a bold one.
 const LETTER: f64 = 6.8;
+const BOLD: f64 = 8.2;
 
 /// One bar: what it is about, and the counts it consists of, in the order of the series.
 pub struct Bar {
@@ -70,7 +71,7 @@ pub fn bars(id: &str, title: &str, desc: String, series: &[&str], bars: &[Bar], 
     let longest = bars.iter().map(|b| b.parts.iter().sum::<u64>()).max().unwrap_or(0).max(1);
     for bar in bars {
         let note = bar.note.chars().count();
-        let room = (WIDTH - LETTER * note as f64 - 8.0) / LETTER;
+        let room = (WIDTH - BOLD * note as f64 - 8.0) / LETTER;
         marks.push(text(0.0, y + 12.0, "start", "", short(&bar.label, room.max(8.0) as usize)));
         marks.push(text(WIDTH, y + 12.0, "end", "strong", bar.note.clone()));
         let total = if whole { bar.parts.iter().sum::<u64>().max(1) } else { longest };
@@ -116,7 +117,7 @@ pub fn columns(
         marks.push(Mark::Line { x1: 0.0, y1: y, x2: WIDTH, y2: y, class: "grid" });
     }
     // A label stands over its column where there is room, else over the highest and the last.
-    let roomy = step >= LETTER * count(highest).len() as f64 + 3.0;
+    let roomy = step >= BOLD * count(highest).len() as f64 + 3.0;
     let peak = (0..labels.len()).rev().max_by_key(|i| total(*i));
     let last = labels.len().saturating_sub(1);
     for (i, label) in labels.iter().enumerate() {
@@ -135,7 +136,7 @@ pub fn columns(
         let apart = peak.is_none_or(|p| p.abs_diff(i) as f64 * step > LETTER * 6.0);
         if total(i) > 0 && (roomy || Some(i) == peak || (i == last && apart)) {
             let middle = x + step / 2.0 - 1.5;
-            let half = LETTER * count(total(i)).len() as f64 / 2.0;
+            let half = BOLD * count(total(i)).len() as f64 / 2.0;
             let middle = middle.clamp(half, WIDTH - half);
             marks.push(text(middle, y - 5.0, "middle", "strong", count(total(i))));
         }

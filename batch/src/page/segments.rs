@@ -50,6 +50,8 @@ const ACQUISITION: [&str; 6] =
 const BANDS: [(i64, &str); 4] =
     [(90, "up_to_3_months"), (365, "3_to_12_months"), (730, "1_to_2_years"), (i64::MAX, "over_2_years")];
 const NEVER: &str = "no_purchase_known";
+/// A purchase after the refusal took the place of whatever came before it.
+const HIDDEN: &str = "bought_since";
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Side {
@@ -193,10 +195,14 @@ impl<'q> Segments<'q> {
             clicked: u64::from(d.clicked.is_some_and(in_year)),
             bought_after: u64::from(since.is_some() && d.last.is_some_and(|(t, _)| t > reference)),
         };
-        let band = d.last_before.map_or(NEVER, |(t, _)| {
-            let days = (reference.0 - t.0) / DAY_MS;
-            BANDS.iter().find(|(end, _)| days < *end).map_or(NEVER, |(_, name)| name)
-        });
+        let band = match (d.last_before, d.last) {
+            (Some((t, _)), _) => {
+                let days = (reference.0 - t.0) / DAY_MS;
+                BANDS.iter().find(|(end, _)| days < *end).map_or(NEVER, |(_, name)| name)
+            }
+            (None, Some(_)) => HIDDEN,
+            (None, None) => NEVER,
+        };
         let jurisdiction = question.jurisdiction(profile.country).map_or("none", |(j, _)| j.id.as_str());
         let category = d.last_before.or(d.last).map_or(Segment::Named(NEVER), |(_, c)| Segment::Category(c));
         for (dimension, segment) in [
@@ -233,6 +239,11 @@ impl<'q> Segments<'q> {
                 Segment::Category(c) => categories.push((*c, *sides)),
             }
         }
+        let place = |code: &str| {
+            let bands = BANDS.iter().position(|(_, name)| *name == code);
+            bands.or(ACQUISITION.iter().position(|name| *name == code)).unwrap_or(usize::MAX)
+        };
+        found.sort_by_key(|(code, _)| place(code));
         categories.sort_by_key(|(c, s)| (std::cmp::Reverse(s[0].people + s[1].people), *c));
         for (i, (c, sides)) in categories.into_iter().enumerate() {
             if i < CATEGORIES {

@@ -53,6 +53,7 @@ pub fn words(code: &str) -> String {
         "stale_source" => "the CRM's data is not fresh".into(),
         "contested" => "the law is contested, and nobody decided".into(),
         "erased" => "erasure was requested".into(),
+        "opt_out_regime" => "opt-out regime: no consent is asked for".into(),
         "opt_out" => "opt-out".into(),
         "opt_in" => "opt-in".into(),
         "opt_in_confirmed" => "confirmation of an opt-in".into(),

@@ -39,6 +39,7 @@ pub fn write(file: &Path, html: &str) -> Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

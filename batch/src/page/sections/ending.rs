@@ -25,6 +25,12 @@ fn permissions(i: usize, p: &Permission) -> Part {
     if p.ends.is_empty() {
         return Part::Text(match p.ends_pooled {
             0 => format!("No permission ends within {DAYS_AHEAD} days."),
+            n if cells::shown(n).is_some() => {
+                format!(
+                    "{} permissions end within {DAYS_AHEAD} days, on any one basis fewer than ten a week.",
+                    count(n)
+                )
+            }
             _ => format!("Fewer than ten permissions of any kind end within {DAYS_AHEAD} days."),
         });
     }
@@ -67,6 +73,9 @@ fn retention(f: &Figures) -> Vec<Part> {
     if f.retention_ends.is_empty() {
         return vec![Part::Text(match f.retention_ends_pooled {
             0 => format!("Nobody's retention is over or ends within {DAYS_AHEAD} days."),
+            n if cells::shown(n).is_some() => {
+                format!("{} contacts are concerned, by any one rule fewer than ten at each stage.", count(n))
+            }
             _ => "Fewer than ten contacts of any kind are concerned.".into(),
         })];
     }

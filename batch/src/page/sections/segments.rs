@@ -57,6 +57,7 @@ fn name(dimension: Dimension, row: &Row) -> String {
             "3_to_12_months" => "3 to 12 months".into(),
             "1_to_2_years" => "1 to 2 years".into(),
             "over_2_years" => "over 2 years".into(),
+            "bought_since" => "not known: bought since refusing".into(),
             other => words(other),
         },
         // A category's own name, unless it is one of ours.
@@ -71,7 +72,8 @@ fn compare(dimension: Dimension, rows: &[&Row]) -> Vec<Part> {
     let drawn: Vec<Bar> = rows
         .iter()
         .filter_map(|r| {
-            let share = r.refused_share()?;
+            // A group that consists of refusals by its making shows no share.
+            let share = r.refused_share().filter(|_| r.segment != "bought_since")?;
             Some(Bar {
                 label: name(dimension, r),
                 parts: vec![r.refused?, r.stayed?],

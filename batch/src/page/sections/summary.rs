@@ -1,5 +1,6 @@
 //! The head: who, when, under which law, and what needs attention.
 
+use crate::page::cells;
 use crate::page::figures::Figures;
 use crate::page::tally::{DAYS_AHEAD, OVER};
 use crate::page::words::{contacts, count, percent, words};
@@ -86,7 +87,8 @@ pub fn attention(f: &Figures) -> Vec<String> {
                 contacts(p.without_proof)
             ));
         }
-        let ending: u64 = p.ends.iter().map(|e| e.contacts).sum();
+        let ending =
+            p.ends.iter().map(|e| e.contacts).sum::<u64>() + cells::shown(p.ends_pooled).unwrap_or(0);
         let allowed = p.sum(|a| a.allowed);
         if ending > 0 && allowed > 0 {
             all.push(format!(
