@@ -30,7 +30,7 @@ BEGIN
                stayed_categories double precision, refused_categories double precision, stayed_bought double precision,
                refused_bought double precision, stayed_clicked double precision, refused_clicked double precision,
                refused_bought_after double precision, pooled bigint);
-    COMMENT ON VIEW consent.audit_segment_performance IS 'Marketing and privacy officer: which groups refuse, and how did those who refused do against those who stayed? As the last consent-batch report counted it: categories bought from on average, and the shares (0 to 1) who bought and clicked in the year before they refused, or before the report. NULL: fewer than 10 people; pooled: people of all groups too small to be shown.';
+    COMMENT ON VIEW consent.audit_segment_performance IS 'Marketing and privacy officer: which groups refuse, and how did those who refused do against those who stayed? As the last consent-batch report counted it: categories bought from on average, and the shares (0 to 1) who bought and clicked in the year before they refused, or before the report. NULL: fewer than 10 people, or others that would give them away; pooled: people of all groups too small to be shown.';
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_report_views() IS 'Makes the views of the privacy officer''s page.';

@@ -17,6 +17,7 @@ mod key_types;
 mod keys;
 mod odoo;
 mod outbox;
+mod page;
 mod preloaded;
 mod shop;
 mod subject;

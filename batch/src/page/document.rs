@@ -53,9 +53,9 @@ impl Cell {
         Cell { text: words::count(n), value: Some(n.to_string()) }
     }
 
-    /// A number of people; `None` is fewer than ten.
+    /// A number of people; `None` is too small a group, or would give one away.
     pub fn people(n: Option<u64>) -> Cell {
-        n.map_or_else(|| Cell { text: "under 10".into(), value: Some(String::new()) }, Cell::count)
+        n.map_or_else(|| Cell { text: "not shown".into(), value: Some(String::new()) }, Cell::count)
     }
 
     /// A share from 0 to 1.

@@ -51,7 +51,7 @@ const BANDS: [(i64, &str); 4] =
     [(90, "up_to_3_months"), (365, "3_to_12_months"), (730, "1_to_2_years"), (i64::MAX, "over_2_years")];
 const NEVER: &str = "no_purchase_known";
 /// A purchase after the refusal took the place of whatever came before it.
-const HIDDEN: &str = "bought_since";
+pub const BOUGHT_SINCE: &str = "bought_since";
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Side {
@@ -91,7 +91,8 @@ pub struct Segments<'q> {
     counts: BTreeMap<(Dimension, Segment<'q>), [Side; 2]>,
 }
 
-/// One row of the page. Shares are from 0 to 1; `None` is fewer than ten people.
+/// One row of the page. Shares are from 0 to 1; `None` is fewer than ten people, or as many more as hide
+/// those.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     pub dimension: &'static str,
@@ -200,7 +201,7 @@ impl<'q> Segments<'q> {
                 let days = (reference.0 - t.0) / DAY_MS;
                 BANDS.iter().find(|(end, _)| days < *end).map_or(NEVER, |(_, name)| name)
             }
-            (None, Some(_)) => HIDDEN,
+            (None, Some(_)) => BOUGHT_SINCE,
             (None, None) => NEVER,
         };
         let jurisdiction = question.jurisdiction(profile.country).map_or("none", |(j, _)| j.id.as_str());

@@ -2,7 +2,7 @@
 
 use crate::page::charts::{Bar, bars};
 use crate::page::document::{Cell, Part, Section, Table};
-use crate::page::figures::Figures;
+use crate::page::figures::{Evidence, Figures};
 use crate::page::words::{contacts, count, words};
 
 pub fn section(f: &Figures) -> Section {
@@ -29,13 +29,11 @@ fn opt_ins(f: &Figures) -> Part {
         return Part::Text("No opt-ins are recorded in the ledger yet.".into());
     }
     let several = f.senders.len() > 1;
-    let label = |e: &crate::page::figures::Evidence| {
-        let what = match e.kind.as_str() {
-            "opt_in" => format!("{} opt-in", words(&e.method)),
-            kind => words(kind),
-        };
-        if several { format!("{what}, {}", e.sender) } else { what }
+    let what = |e: &Evidence| match e.kind.as_str() {
+        "opt_in" => format!("{} opt-in", words(&e.method)),
+        kind => words(kind),
     };
+    let label = |e: &Evidence| if several { format!("{}, {}", what(e), e.sender) } else { what(e) };
     let drawn: Vec<Bar> = f
         .evidence
         .iter()
@@ -55,7 +53,7 @@ fn opt_ins(f: &Figures) -> Part {
         .map(|e| {
             let with = e.events.saturating_sub(e.without);
             vec![
-                Cell::text(label(e)),
+                Cell::text(what(e)),
                 Cell::text(e.sender.clone()),
                 Cell::count(with),
                 Cell::count(e.without),

@@ -3,7 +3,7 @@
 use crate::page::charts::{Bar, bars};
 use crate::page::document::{Cell, Part, Section, Table};
 use crate::page::figures::Figures;
-use crate::page::segments::{Dimension, POOLED, Row};
+use crate::page::segments::{BOUGHT_SINCE, Dimension, POOLED, Row};
 use crate::page::words::{count, jurisdiction, percent, words};
 
 pub fn section(f: &Figures) -> Section {
@@ -57,7 +57,7 @@ fn name(dimension: Dimension, row: &Row) -> String {
             "3_to_12_months" => "3 to 12 months".into(),
             "1_to_2_years" => "1 to 2 years".into(),
             "over_2_years" => "over 2 years".into(),
-            "bought_since" => "not known: bought since refusing".into(),
+            BOUGHT_SINCE => "not known: bought since refusing".into(),
             other => words(other),
         },
         // A category's own name, unless it is one of ours.
@@ -73,7 +73,7 @@ fn compare(dimension: Dimension, rows: &[&Row]) -> Vec<Part> {
         .iter()
         .filter_map(|r| {
             // A group that consists of refusals by its making shows no share.
-            let share = r.refused_share().filter(|_| r.segment != "bought_since")?;
+            let share = r.refused_share().filter(|_| r.segment != BOUGHT_SINCE)?;
             Some(Bar {
                 label: name(dimension, r),
                 parts: vec![r.refused?, r.stayed?],
@@ -118,17 +118,20 @@ fn line(dimension: Dimension, r: &Row) -> Vec<Cell> {
         cells.extend((1..HEAD.len()).map(|_| Cell::text("")));
         return cells;
     }
+    // A group that consists of refusals by its making: what came before is not known.
+    let known = r.segment != BOUGHT_SINCE;
+    let share = |s: Option<f64>| Cell::share(s.filter(|_| known));
     vec![
         Cell::text(name(dimension, r)),
         Cell::people(r.stayed),
         Cell::people(r.refused),
-        Cell::share(r.refused_share()),
+        share(r.refused_share()),
         Cell::decimal(r.stayed_categories),
         Cell::decimal(r.refused_categories),
-        Cell::share(r.stayed_bought),
-        Cell::share(r.refused_bought),
-        Cell::share(r.stayed_clicked),
-        Cell::share(r.refused_clicked),
-        Cell::share(r.refused_bought_after),
+        share(r.stayed_bought),
+        share(r.refused_bought),
+        share(r.stayed_clicked),
+        share(r.refused_clicked),
+        share(r.refused_bought_after),
     ]
 }
