@@ -11,10 +11,14 @@ use std::process::Command;
 const HOSTILE: &str = "<script>alert(1)</script>&\"<b>";
 
 fn batch(cluster: &Cluster, arguments: &[&str]) -> (i32, String, String) {
+    batch_as("postgres", cluster, arguments)
+}
+
+fn batch_as(user: &str, cluster: &Cluster, arguments: &[&str]) -> (i32, String, String) {
     let here = std::env::current_exe().unwrap();
     let run = Command::new(here.ancestors().nth(2).unwrap().join("consent-batch"))
         .args(arguments)
-        .args(["--database", &cluster.url("postgres", "postgres")])
+        .args(["--database", &cluster.url("postgres", user)])
         .output()
         .expect("target/release/consent-batch: cargo build --release -p consent-batch");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -181,11 +185,16 @@ fn the_page_says_what_sql_counts_and_names_nobody() {
 #[test]
 fn a_database_with_nothing_in_it_has_a_page_too() {
     let cluster = Cluster::start(Options::default()).unwrap();
-    drop(shop::set_up(&cluster, "uuid"));
+    let mut client = shop::set_up(&cluster, "uuid");
+    // With no more rights than the batch's role has.
+    client.batch_execute("CREATE ROLE night LOGIN IN ROLE consent_batch").unwrap();
     let folder = Folder::new("empty");
     let html = render(&cluster, &folder);
     check_form(&html);
     assert!(html.contains("No opt-outs recorded") && !html.contains("<svg"));
+    let (code, out, errors) = batch_as("night", &cluster, &["report", "--text"]);
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.contains("No sender is registered"), "{out}");
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn retained(client: &mut Client) -> Result<Vec<Retained>> {
 fn runs(client: &mut Client) -> Result<Vec<Run>> {
     let rows = client.query(
         "SELECT step, started_at, extract(epoch FROM finished_at - started_at)::float8, coalesce(outcome, 'unfinished'),
-                figures - '{curve,segments}'::text[]
+                figures - '{curve,curves,segments}'::text[]
            FROM consent_data.run WHERE step <> 'report' ORDER BY run_id DESC LIMIT $1",
         &[&RUNS],
     )?;
@@ -319,7 +319,7 @@ fn similarity(client: &mut Client) -> Result<Option<Similarity>> {
         };
         let curve = figures["curve"].as_array().into_iter().flatten().filter_map(point).collect();
         if let Some(rest) = figures.as_object_mut() {
-            rest.remove("curve");
+            rest.retain(|name, _| !matches!(name.as_str(), "curve" | "curves" | "seconds"));
         }
         Similarity { threshold: r.get(2), curve, at: minute(r.get(0)), figures }
     }))

@@ -66,7 +66,8 @@ fn full() -> Figures {
             threshold: 0.5,
             curve: vec![Point { threshold: 0.5, eligible: 0.1, inside: 0.9 }],
             at: "2026-03-04 05:06 UTC".into(),
-            figures: json!({ HOSTILE: HOSTILE }),
+            figures: json!({ HOSTILE: HOSTILE, "hubs": [{"category": HOSTILE, "sender": HOSTILE, "similar_to": 9}],
+                "drift": {"largest_changes": [{"categories": [HOSTILE, "tea"], "before": 0.1, "now": 0.9}]} }),
         }),
         runs: vec![Run {
             step: HOSTILE.into(),
@@ -83,6 +84,7 @@ fn full() -> Figures {
 fn no_name_brings_in_markup() {
     let html = render(&full());
     assert!(!html.contains("<script") && !html.contains("<img"), "escaped everywhere");
+    assert!(html.contains("Hubs: ") && html.contains("Drift: "));
     assert!(html.contains("1,234,567") && html.contains("81.0 %"));
 }
 

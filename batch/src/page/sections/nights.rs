@@ -125,7 +125,7 @@ pub fn flat(figures: &Value) -> Vec<(String, Cell)> {
     all
 }
 
-fn cell(value: &Value) -> Option<Cell> {
+pub fn cell(value: &Value) -> Option<Cell> {
     Some(match value {
         Value::Number(n) => match (n.as_u64(), n.as_f64()) {
             (Some(n), _) => Cell { text: count(n), value: Some(String::new()) },

@@ -132,14 +132,14 @@ fn full(p: &Permission) -> Table {
                 Cell::text(jurisdiction(&a.jurisdiction)),
                 Cell::text(if a.allowed { "allowed" } else { "denied" }),
                 Cell::text(words(&a.code)),
-                Cell::text(a.code.clone()),
                 Cell::count(a.contacts),
+                Cell::text(a.code.clone()),
             ]
         })
         .collect();
     Table {
         caption: format!("{}: every ground by jurisdiction (as in consent.audit_permission)", p.message()),
-        head: vec!["Jurisdiction", "Answer", "Basis or reason", "Code", "Contacts"],
+        head: vec!["Jurisdiction", "Answer", "Basis or reason", "Contacts", "Code"],
         rows,
     }
 }

@@ -3,7 +3,9 @@
 use crate::page::charts::curve;
 use crate::page::document::{Cell, Part, Section, Table};
 use crate::page::figures::{Figures, Similarity};
+use crate::page::gather::plain;
 use crate::page::words::percent;
+use serde_json::Value;
 
 pub fn section(f: &Figures) -> Section {
     let parts = match &f.similarity {
@@ -72,5 +74,43 @@ fn drawn(s: &Similarity) -> Vec<Part> {
             rows: facts.into_iter().map(|(name, value)| vec![Cell::text(name), value]).collect(),
         }));
     }
+    parts.extend(hubs(&s.figures).map(Part::Table));
+    parts.extend(changes(&s.figures).map(Part::Table));
     parts
+}
+
+/// Categories that are similar to unusually many others: a wide gate, or a category that everybody buys.
+fn hubs(figures: &Value) -> Option<Table> {
+    let rows: Vec<_> = listed(&figures["hubs"])
+        .map(|h| vec![said(&h["category"]), said(&h["sender"]), said(&h["similar_to"])])
+        .collect();
+    (!rows.is_empty()).then(|| Table {
+        caption: "Hubs: categories that count as similar to unusually many others".into(),
+        head: vec!["Category", "Sender", "Similar to"],
+        rows,
+    })
+}
+
+/// Drift: whose scores moved most since the version before.
+fn changes(figures: &Value) -> Option<Table> {
+    let rows: Vec<_> = listed(&figures["drift"]["largest_changes"])
+        .map(|c| {
+            let pair = c["categories"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let pair = pair.map(|name| plain(name.to_owned())).collect::<Vec<_>>().join(" and ");
+            vec![Cell::text(pair), said(&c["before"]), said(&c["now"])]
+        })
+        .collect();
+    (!rows.is_empty()).then(|| Table {
+        caption: "Drift: the pairs whose score moved most since the version before".into(),
+        head: vec!["Categories", "Before", "Now"],
+        rows,
+    })
+}
+
+fn listed(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn said(value: &Value) -> Cell {
+    super::nights::cell(value).unwrap_or_else(|| Cell::text("–"))
 }
