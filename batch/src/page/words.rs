@@ -5,7 +5,7 @@ pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -17,7 +17,7 @@ pub fn count(n: u64) -> String {
 pub fn percent(share: f64) -> String {
     match share * 100.0 {
         p if p > 0.0 && p < 0.05 => "under 0.1 %".into(),
-        p if p < 100.0 && p >= 99.95 => "over 99.9 %".into(),
+        p if (99.95..100.0).contains(&p) => "over 99.9 %".into(),
         p => format!("{p:.1} %"),
     }
 }
