@@ -137,10 +137,23 @@ pub fn last_instant_before(
     allowed: &Allowed<'_>,
     horizon: Instant,
 ) -> Option<Instant> {
-    if allowed.holds_until >= horizon && next_rule_change(state, question, question.at) >= horizon {
+    if allowed.holds_until > horizon && !may_change(state, question, horizon) {
         return None;
     }
     last_instant(state, question).filter(|end| *end < horizon)
+}
+
+/// Whether a rule of the contact's jurisdiction may begin or end before `horizon`, whatever the zone: no midnight is more
+/// than a day from that of UTC.
+fn may_change(state: &[u8], question: &Question, horizon: Instant) -> bool {
+    const DAY_MS: i64 = 86_400_000;
+    let country = StateView::new(state).ok().and_then(|v| v.profile).map(|p| p.country);
+    let Some((jurisdiction, _)) = country.and_then(|c| question.jurisdiction(c)) else { return true };
+    let near = |day: chrono::NaiveDate| {
+        let midnight = day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
+        midnight > question.at.0 - DAY_MS && midnight < horizon.0 + DAY_MS
+    };
+    jurisdiction.rules.iter().any(|r| near(r.from) || r.until.is_some_and(near))
 }
 
 /// The next start or end of any rule of the contact's jurisdiction, in the contact's zone.
