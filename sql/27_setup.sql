@@ -36,6 +36,7 @@ BEGIN
     CALL consent._create_subject_views();
     CALL consent._create_similar_views();
     CALL consent._create_retention_views(key_type);
+    CALL consent._create_report_views();
     CALL consent._grant_data();
     PERFORM consent._invalidate_configuration();
 END

@@ -19,6 +19,8 @@ BEGIN
         consent.audit_subject, consent.contact_similar TO consent_audit;
     GRANT SELECT ON consent.retention_due TO consent_record, consent_audit, consent_admin;
     GRANT SELECT ON consent.retention_configuration TO consent_audit, consent_admin;
+    GRANT SELECT ON consent.report_opt_outs, consent.audit_segment_performance TO consent_audit, consent_batch;
+    GRANT SELECT ON consent.audit_evidence_gap, consent.audit_retention TO consent_batch;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.similarity_version TO consent_batch;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::page;
 use crate::refold::{Nightly, Refold};
 use crate::simulate::Simulate;
 use crate::verify::Verify;
@@ -80,7 +81,8 @@ pub enum Step {
     /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
     /// --apply.
     Retention(Retention),
-    /// refold, rescore, retention. Goes on where a night that was broken off stopped.
+    /// refold, rescore, retention, and the report where --html names a file. Goes on where a night that was broken off
+    /// stopped.
     Nightly {
         #[command(flatten)]
         fold: Nightly,
@@ -90,7 +92,11 @@ pub enum Step {
         retention: Retention,
         #[command(flatten)]
         resume: Resume,
+        #[command(flatten)]
+        page: page::Options,
     },
+    /// The privacy officer's figures: in short, as JSON, or as a page with --html.
+    Report(page::Options),
     /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
     Verify(Verify),
     /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
@@ -165,6 +171,7 @@ impl Step {
             Step::Nightly { .. } => "nightly",
             Step::Verify(_) => "verify",
             Step::Simulate(_) => "simulate",
+            Step::Report(_) => "report",
             Step::Status => "status",
             Step::Completions(_) => "completions",
             Step::Man => "man",

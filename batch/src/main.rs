@@ -8,6 +8,7 @@ mod connection;
 mod failure;
 mod lock;
 mod pace;
+mod page;
 mod record;
 mod refold;
 mod report;
@@ -42,12 +43,14 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { fold, rescore, retention, .. } => {
-            vec![
+        Step::Nightly { fold, rescore, retention, page, .. } => {
+            let mut steps = vec![
                 Step::Refold(Refold { pending: false, mode: fold.refold }),
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
-            ]
+            ];
+            steps.extend(page.html.is_some().then(|| Step::Report(page.clone())));
+            steps
         }
         one => vec![one.clone()],
     }

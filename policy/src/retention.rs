@@ -163,7 +163,7 @@ fn standing<'q>(state: &[u8], question: &'q Question) -> Result<Standing<'q>, Un
     let mut held = false;
     for atom in view.activity() {
         if let Atom::Hold(h) = atom.map_err(|_| dirty)? {
-            held |= h.held.is_some_and(|held| h.released.is_none_or(|r| r <= held));
+            held |= h.is_held();
         }
     }
     let mut first: Option<Assessment<'q>> = None;

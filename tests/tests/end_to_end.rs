@@ -18,6 +18,7 @@ mod key_types;
 mod keys;
 mod odoo;
 mod outbox;
+mod page;
 mod preloaded;
 mod refusing;
 mod rescore;

@@ -204,6 +204,13 @@ pub struct Hold {
     pub released: Option<Instant>,
 }
 
+impl Hold {
+    /// Held and not released since; a hold and a release in the same second leave it held.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some_and(|held| self.released.is_none_or(|released| released <= held))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Atom {
     Restriction(Restriction),

@@ -1,6 +1,6 @@
 //! What holds for every contact and every question.
 
-use super::super::{decide_at, last_instant};
+use super::super::{decide_at, last_instant, last_instant_before};
 use super::*;
 use crate::pack::Requirement;
 use crate::retention::assess;
@@ -169,6 +169,16 @@ proptest! {
         let merged = merged.encode();
         prop_assert_eq!(decide(&in_order, &question, None), decide(&merged, &question, None));
         prop_assert_eq!(valid_until(&in_order, &question), valid_until(&merged, &question));
+    }
+
+    #[test]
+    fn an_end_that_is_near_is_not_taken_for_a_far_one(state in customer(), ask in question(), days in 1i64..2000) {
+        let (bytes, question) = (state.encode(), ask.question());
+        let horizon = Instant(question.at.0 + days * 86_400_000);
+        if let Ok(allowed) = decide(&bytes, &question, None) {
+            let sought = last_instant(&bytes, &question).filter(|end| *end < horizon);
+            prop_assert_eq!(last_instant_before(&bytes, &question, &allowed, horizon), sought);
+        }
     }
 
     #[test]
