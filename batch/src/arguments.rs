@@ -1,5 +1,8 @@
 //! The command line.
 
+use crate::refold::{Nightly, Refold};
+use crate::simulate::Simulate;
+use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use crate::retention::Retention;
@@ -80,12 +83,18 @@ pub enum Step {
     /// refold, rescore, retention. Goes on where a night that was broken off stopped.
     Nightly {
         #[command(flatten)]
+        fold: Nightly,
+        #[command(flatten)]
         rescore: Rescore,
         #[command(flatten)]
         retention: Retention,
         #[command(flatten)]
         resume: Resume,
     },
+    /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
+    Verify(Verify),
+    /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
+    Simulate(Simulate),
     /// What is set up, what ran last, and what is wrong; exit code 2 if something needs attention.
     Status,
     /// Completions for a shell, to its standard place or `source <(…)`.
@@ -111,13 +120,6 @@ pub enum When {
     #[default]
     Auto,
     No,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-pub struct Refold {
-    /// Only the contacts that the CRM's triggers have noted; for every minute.
-    #[arg(long)]
-    pub pending: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -156,11 +158,13 @@ pub fn share(text: &str) -> Result<f64, String> {
 impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
-            Step::Refold(Refold { pending: false }) => "refold",
-            Step::Refold(Refold { pending: true }) => "refold --pending",
+            Step::Refold(Refold { pending: false, .. }) => "refold",
+            Step::Refold(Refold { pending: true, .. }) => "refold --pending",
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
+            Step::Verify(_) => "verify",
+            Step::Simulate(_) => "simulate",
             Step::Status => "status",
             Step::Completions(_) => "completions",
             Step::Man => "man",

@@ -13,19 +13,25 @@ mod tls;
 use crate::arguments::Arguments;
 use crate::pace;
 use anyhow::Result;
+use attempt::{Canceller, Session};
 use postgres::Client;
 use postgres::error::SqlState;
 use settings::{Settings, Surroundings};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Attempts at one short transaction before giving up.
 const ATTEMPTS: u32 = 10;
 
+/// Enough for a chunk to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// The database, and how a session with it is set. Any number of sessions can be had.
-#[derive(Debug)]
 pub struct Database {
     settings: Settings,
+    /// Of every session there was; the server ignores those of sessions that are gone.
+    cancellers: Mutex<Vec<Canceller>>,
     application_name: String,
     lock_timeout: u32,
     threads: usize,
@@ -44,6 +50,7 @@ impl Database {
         Ok(Database {
             application_name: settings.application_name.clone().unwrap_or(step),
             settings,
+            cancellers: Mutex::default(),
             lock_timeout: arguments.lock_timeout,
             threads: arguments.threads,
             read_only: arguments.dry_run,
@@ -51,11 +58,32 @@ impl Database {
     }
 
     pub fn connect(&self) -> Result<Client> {
-        let mut client = attempt::connect(&self.settings, &self.application_name)?;
+        let Session { mut client, canceller } = attempt::connect(&self.settings, &self.application_name)?;
+        self.cancellers.lock().unwrap_or_else(PoisonError::into_inner).push(canceller);
         client.batch_execute(&self.session())?;
         // Only servers on Linux and a few others know when a client has gone in the middle of a statement.
         client.batch_execute("SET client_connection_check_interval = '5s'").ok();
         Ok(client)
+    }
+
+    /// From now on a run that has been asked to stop, and is still at the same statement after [`GRACE`], has it
+    /// cancelled: a fold may take minutes, and whoever stops a service waits.
+    pub fn cancel_when_stopped(self: &Arc<Database>) {
+        let watched = Arc::downgrade(self);
+        std::thread::spawn(move || {
+            while pace::go_on().is_ok() {
+                if watched.strong_count() == 0 {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            std::thread::sleep(GRACE);
+            // Once: what follows is the record of the run.
+            let Some(database) = watched.upgrade() else { return };
+            for canceller in database.cancellers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                canceller.cancel().ok();
+            }
+        });
     }
 
     /// Sessions that read or write at once: as many as threads.

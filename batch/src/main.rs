@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failure, 2 findings, 3 another run holds the lock, 128 + signal stopped by one.
 
 mod arguments;
+mod asked;
 mod connection;
 mod failure;
 mod lock;
@@ -14,11 +15,14 @@ mod rescore;
 mod retention;
 mod run;
 mod shell;
+mod simulate;
 mod states;
 mod status;
 mod tree;
+mod verify;
 
-use arguments::{Arguments, Refold, Step};
+use arguments::{Arguments, Step};
+use refold::Refold;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,9 +42,9 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { rescore, retention, .. } => {
+        Step::Nightly { fold, rescore, retention, .. } => {
             vec![
-                Step::Refold(Refold::default()),
+                Step::Refold(Refold { pending: false, mode: fold.refold }),
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
             ]

@@ -4,6 +4,7 @@
 //! is as safe, since every chunk is a transaction.
 
 use anyhow::{Context, Result};
+use postgres::error::SqlState;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::fmt;
@@ -32,6 +33,16 @@ static SIGNAL: LazyLock<Arc<AtomicUsize>> = LazyLock::new(Arc::default);
 /// Fails with [`Interrupted`] once the run has been asked to stop; for loops that write nothing.
 pub fn go_on() -> Result<()> {
     refuse(&SIGNAL)
+}
+
+/// Why a step failed: a statement that was cancelled for it has been asked to stop.
+pub fn reason(error: anyhow::Error) -> anyhow::Error {
+    let driver = error.chain().find_map(|c| c.downcast_ref::<postgres::Error>());
+    let cancelled = driver.and_then(postgres::Error::code) == Some(&SqlState::QUERY_CANCELED);
+    match go_on() {
+        Err(asked) if cancelled => asked,
+        _ => error,
+    }
 }
 
 fn refuse(signal: &AtomicUsize) -> Result<()> {

@@ -19,16 +19,18 @@ const LOGGED_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
     json: bool,
+    /// On standard error JSON comes only where it was asked for: people read that of a timer, too.
+    json_errors: bool,
     quiet: bool,
 }
 
 impl Manner {
     pub fn of(arguments: &Arguments) -> Manner {
         let seen = std::io::stdout().is_terminal() || std::io::stderr().is_terminal() || arguments.text;
-        Manner { json: arguments.json || !seen, quiet: arguments.quiet }
+        Manner { json: arguments.json || !seen, json_errors: arguments.json, quiet: arguments.quiet }
     }
 
-    /// The last line of a run that failed; on standard error. JSON only where it was asked for.
+    /// The last line of a run that failed.
     pub fn error(arguments: &Arguments, failure: &Failure, exit: u8) {
         if arguments.json {
             let mut value = failure.json();
@@ -93,7 +95,7 @@ impl Report {
 
     /// As [`line`](Self::line), but also under `--quiet`, and on standard error.
     pub fn warn(&self, text: &str, value: &Value) {
-        if self.manner.json {
+        if self.manner.json_errors {
             told(&mut std::io::stderr(), &stamped("warning", value).to_string());
         } else {
             told(&mut std::io::stderr(), &format!("warning: {text}"));

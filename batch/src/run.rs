@@ -1,15 +1,16 @@
 //! One run: the lock, the steps in turn, and their record.
 
-use crate::arguments::{Arguments, Refold, Step, When};
+use crate::arguments::{Arguments, Step, When};
 use crate::connection::Database;
 use crate::failure::with_hint;
-use crate::pace::Interrupted;
+use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
-use crate::{lock, refold, rescore, retention, shell, status, steps};
+use crate::{lock, refold, rescore, retention, shell, simulate, status, steps, verify};
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -70,13 +71,17 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
 }
 
 fn with_database(arguments: &Arguments, report: &Report) -> Result<Outcome> {
-    let database = Database::new(arguments)?;
+    let database = Arc::new(Database::new(arguments)?);
+    database.cancel_when_stopped();
     for warning in database.warnings() {
         report.warn(warning, &json!({"event": "connecting", "message": warning}));
     }
     let mut client = database.connect()?;
     if matches!(arguments.step, Step::Status) {
         return status::status(&mut client, report);
+    }
+    if let Step::Simulate(options) = &arguments.step {
+        return simulate::simulate(&database, options, report);
     }
     if !lock::take(&mut client, arguments, report)? {
         let holder = lock::holder(&mut client)?;
@@ -150,10 +155,15 @@ fn recorded(
     night: &Night,
 ) -> Result<Outcome> {
     let name = step.name();
+    if record::is_idle(client, step)? {
+        report.summary(name, "done", &json!({"contacts": 0}));
+        return Ok(Outcome::Done);
+    }
     report.line(&format!("{name}: begun"), &json!({"event": "begin", "step": name}));
     let known = night.chain.map_or(json!({}), |chain| json!({"night": chain}));
     let id = record::begin(client, arguments, name, &known)?;
-    let result = one_step(client, database, arguments, report, step, id.unwrap_or_default());
+    let result =
+        one_step(client, database, arguments, report, step, id.unwrap_or_default()).map_err(pace::reason);
     let word = record::word(&result);
     let nothing = json!({});
     let figures = result.as_ref().map_or(&nothing, |finding| &finding.figures);
@@ -179,13 +189,13 @@ fn one_step(
     run_id: i64,
 ) -> Result<Finding> {
     match step {
-        Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
-        Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, database, options, arguments.dry_run, report),
+        Step::Refold(options) => refold::run(client, options, arguments, report),
+        Step::Verify(options) => verify::verify(database, options, arguments, report),
+        Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
         Step::Retention(options) => {
             retention::retention(client, database, arguments, options, run_id, report)
         }
-        Step::Nightly { .. } | Step::Status | Step::Completions(_) | Step::Man => {
+        Step::Nightly { .. } | Step::Simulate(_) | Step::Status | Step::Completions(_) | Step::Man => {
             Err(anyhow!("`{}` is no step of a run", step.name()))
         }
     }

@@ -5,8 +5,11 @@
 //!
 //! - [`values`]: the types `state` and `question`, facts, merging
 //! - [`addresses`]: keyed hashes of addresses, codes of countries
+//! - [`fold`]: the aggregate of facts, and what is stored of it
+//! - [`drift`]: in what two states differ
 //! - [`gate`]: `@@`, `can_send`, `explain`
 //! - [`config`]: senders, kinds, categories and switches, cached until they change
+//! - [`draft`]: questions under a draft of the law
 //! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
@@ -20,7 +23,10 @@ use pgrx::prelude::*;
 
 mod addresses;
 mod config;
+mod draft;
+mod drift;
 mod error;
+mod fold;
 mod gate;
 mod key;
 mod law;

@@ -4,11 +4,39 @@ use super::settings::{Attributes, Settings, SslMode, Target};
 use crate::failure::hinted;
 use anyhow::{Context, Result, anyhow};
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
-use std::error::Error;
+use postgres::{CancelToken, Client, Config, NoTls};
+use postgres_openssl::MakeTlsConnector;
+
+/// A session, and what ends the statement it is at.
+pub struct Session {
+    pub client: Client,
+    pub canceller: Canceller,
+}
+
+/// Asks the server to give up what a session is doing; nothing happens if it is doing nothing.
+pub struct Canceller {
+    token: CancelToken,
+    tls: Option<MakeTlsConnector>,
+}
+
+impl Canceller {
+    pub fn cancel(&self) -> Result<(), postgres::Error> {
+        match &self.tls {
+            Some(tls) => self.token.cancel_query(tls.clone()),
+            None => self.token.cancel_query(NoTls),
+        }
+    }
+}
+
+impl Session {
+    fn new(client: Client, tls: Option<MakeTlsConnector>) -> Session {
+        let canceller = Canceller { token: client.cancel_token(), tls };
+        Session { client, canceller }
+    }
+}
 
 /// The first server that will have us and is of the kind that `target_session_attrs` asks for.
-pub fn connect(settings: &Settings, application_name: &str) -> Result<Client> {
+pub fn connect(settings: &Settings, application_name: &str) -> Result<Session> {
     let passes: &[Attributes] = match settings.attributes {
         Attributes::PreferStandby => &[Attributes::Standby, Attributes::Any],
         ref one => std::slice::from_ref(one),
@@ -16,9 +44,9 @@ pub fn connect(settings: &Settings, application_name: &str) -> Result<Client> {
     let mut last = None;
     for wanted in passes {
         for target in &settings.targets {
-            let result = to(settings, target, application_name).and_then(|client| fitting(client, *wanted));
+            let result = to(settings, target, application_name).and_then(|session| fitting(session, *wanted));
             match result.with_context(|| destination(settings, target)) {
-                Ok(client) => return Ok(client),
+                Ok(session) => return Ok(session),
                 // A server that is there and refuses ends the search, as in libpq: another would only hide it.
                 Err(e) if refused(&e) => return Err(advised(e, settings, target)),
                 Err(e) => last = Some(advised(e, settings, target)),
@@ -34,13 +62,13 @@ fn destination(settings: &Settings, target: &Target) -> String {
 }
 
 /// One server, with TLS, without, or one after the other.
-fn to(settings: &Settings, target: &Target, application_name: &str) -> Result<Client> {
+fn to(settings: &Settings, target: &Target, application_name: &str) -> Result<Session> {
     let config = config(settings, target, application_name);
     // As in libpq there is no TLS on a socket, whatever the mode: nobody can listen there.
     if target.is_socket() {
         return Ok(plain(&config)?);
     }
-    let encrypted = || -> Result<Client> {
+    let encrypted = || -> Result<Session> {
         if settings.sslmode == SslMode::VerifyFull
             && target.address.is_some_and(|a| a.to_string() == target.host)
         {
@@ -51,7 +79,8 @@ fn to(settings: &Settings, target: &Target, application_name: &str) -> Result<Cl
         }
         let mut config = config.clone();
         config.ssl_mode(postgres::config::SslMode::Require);
-        Ok(config.connect(settings.tls.connector(settings.sslmode)?)?)
+        let tls = settings.tls.connector(settings.sslmode)?;
+        Ok(Session::new(config.connect(tls.clone())?, Some(tls)))
     };
     match settings.sslmode {
         SslMode::Disable => Ok(plain(&config)?),
@@ -70,16 +99,19 @@ fn to(settings: &Settings, target: &Target, application_name: &str) -> Result<Cl
     }
 }
 
-fn plain(config: &Config) -> Result<Client, postgres::Error> {
+fn plain(config: &Config) -> Result<Session, postgres::Error> {
     let mut config = config.clone();
-    config.ssl_mode(postgres::config::SslMode::Disable).connect(NoTls)
+    Ok(Session::new(config.ssl_mode(postgres::config::SslMode::Disable).connect(NoTls)?, None))
 }
 
-/// Whether TLS, or being refused under it, was the trouble, rather than that nobody answered.
+/// Whether TLS, or being refused under it, was the trouble, rather than that nobody answered or the password.
 fn may_do_without(e: &anyhow::Error) -> bool {
-    let Some(e) = e.chain().find_map(|c| c.downcast_ref::<postgres::Error>()) else { return false };
-    let unreachable = e.source().is_some_and(|s| s.is::<std::io::Error>());
-    !unreachable && e.code() != Some(&SqlState::INVALID_PASSWORD)
+    let Some(e) = driver(e) else { return false };
+    match e.code() {
+        Some(code) => *code != SqlState::INVALID_PASSWORD,
+        // The driver tells its kinds of error apart in their text only.
+        None => e.to_string().starts_with("error performing TLS handshake"),
+    }
 }
 
 fn config(settings: &Settings, target: &Target, application_name: &str) -> Config {
@@ -113,11 +145,11 @@ fn config(settings: &Settings, target: &Target, application_name: &str) -> Confi
 }
 
 /// The session, if its server is of the kind asked for.
-fn fitting(mut client: Client, wanted: Attributes) -> Result<Client> {
+fn fitting(mut session: Session, wanted: Attributes) -> Result<Session> {
     if wanted == Attributes::Any {
-        return Ok(client);
+        return Ok(session);
     }
-    let row = client.query_one(
+    let row = session.client.query_one(
         "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')::boolean",
         &[],
     )?;
@@ -129,7 +161,7 @@ fn fitting(mut client: Client, wanted: Attributes) -> Result<Client> {
         Attributes::Primary => (!standby, "the server is a standby"),
         Attributes::Standby => (standby, "the server is no standby"),
     };
-    if fits { Ok(client) } else { Err(anyhow!("{why}, and target_session_attrs asks for another")) }
+    if fits { Ok(session) } else { Err(anyhow!("{why}, and target_session_attrs asks for another")) }
 }
 
 fn driver(e: &anyhow::Error) -> Option<&postgres::Error> {

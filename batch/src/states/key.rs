@@ -36,6 +36,7 @@ impl KeyType {
     }
 
     /// The type for binary parameters and binary COPY.
+    #[allow(dead_code)] // For steps that write contacts.
     pub const fn wire(self) -> Type {
         match self {
             KeyType::Bigint => Type::INT8,
@@ -110,12 +111,11 @@ pub struct Keys {
     bytes: Vec<u8>,
     /// Where each ends; empty where all are of one width.
     ends: Vec<usize>,
-    len: usize,
 }
 
 impl Keys {
     pub const fn new(of: KeyType) -> Keys {
-        Keys { of, bytes: Vec::new(), ends: Vec::new(), len: 0 }
+        Keys { of, bytes: Vec::new(), ends: Vec::new() }
     }
 
     pub fn push(&mut self, key: &[u8]) {
@@ -123,11 +123,10 @@ impl Keys {
         if self.of.width().is_none() {
             self.ends.push(self.bytes.len());
         }
-        self.len += 1;
     }
 
-    pub const fn len(&self) -> usize {
-        self.len
+    pub fn len(&self) -> usize {
+        self.of.width().map_or(self.ends.len(), |width| self.bytes.len() / width)
     }
 
     /// The key that was pushed as number `i`; panics past the end.

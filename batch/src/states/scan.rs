@@ -7,6 +7,7 @@
 use super::snapshot::Snapshot;
 use super::wire;
 use crate::connection::Database;
+use crate::pace;
 use anyhow::{Context, Result, anyhow};
 use indicatif::ProgressBar;
 use pg_consent_policy::state::StateView;
@@ -22,6 +23,7 @@ const BLOCKS: u64 = 512;
 pub struct Stored<'a> {
     /// The key as binary COPY has it; see [`super::KeyType::key`].
     pub contact: &'a [u8],
+    #[allow(dead_code)] // For steps that write states.
     pub rev: i64,
     pub state: &'a [u8],
 }
@@ -51,6 +53,7 @@ pub fn scan<A: Send>(
             if task >= tasks || failed.load(Ordering::Relaxed) {
                 return Ok(taken_in);
             }
+            pace::go_on()?;
             bar.inc(read(&mut client, task, snapshot, |stored| each(&mut taken_in, stored))?);
         }
     };

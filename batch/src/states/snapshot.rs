@@ -16,6 +16,7 @@ pub struct Snapshot {
     key_type: KeyType,
     /// Pages of `consent_data.contact_state`.
     blocks: u32,
+    contacts: u64,
     restricted: HashSet<Box<[u8]>>,
 }
 
@@ -33,13 +34,16 @@ impl Snapshot {
             .context("reading states")?;
         let row = client.query_one(
             "SELECT pg_export_snapshot(),
-                    pg_relation_size('consent_data.contact_state') / current_setting('block_size')::bigint",
+                    pg_relation_size('consent_data.contact_state') / current_setting('block_size')::bigint,
+                    (SELECT greatest(c.reltuples, 0)::bigint FROM pg_class c
+                      WHERE c.oid = 'consent_data.contact_state'::regclass)",
             &[],
         )?;
         let blocks = u32::try_from(row.get::<_, i64>(1))?;
+        let contacts = u64::try_from(row.get::<_, i64>(2))?;
         let key_type = KeyType::read(&mut client)?;
         let restricted = read_restricted(&mut client)?;
-        Ok(Snapshot { client: Mutex::new(client), id: row.get(0), key_type, blocks, restricted })
+        Ok(Snapshot { client: Mutex::new(client), id: row.get(0), key_type, blocks, contacts, restricted })
     }
 
     pub const fn key_type(&self) -> KeyType {
@@ -50,9 +54,20 @@ impl Snapshot {
         self.blocks
     }
 
+    /// About how many contacts there are, for progress bars.
+    pub const fn contacts(&self) -> u64 {
+        self.contacts
+    }
+
     /// The session that holds the snapshot; what it reads is of the same moment.
     pub fn client(&mut self) -> &mut Client {
         self.client.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The oldest transaction whose work the snapshot may not see, as an xid in text.
+    pub fn oldest_running(&mut self) -> Result<String> {
+        let query = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text";
+        Ok(self.client().query_one(query, &[])?.get(0))
     }
 
     /// A further session that sees the same.
