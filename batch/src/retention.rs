@@ -56,9 +56,9 @@ pub fn retention(
     report: &Report,
 ) -> Result<Finding> {
     let contacts = states::count(client)?;
+    let apply = options.apply && !arguments.dry_run;
     let questions = questions(client, options.as_of)?;
     let rules = fingerprint(&questions);
-    let apply = options.apply && !arguments.dry_run;
     let full = !apply || options.full || is_full_due(client, &rules)?;
     let mut pass = if full {
         pass::full(client, database, &questions, apply, report)?
@@ -98,7 +98,7 @@ pub fn retention(
     if apply {
         figures["recorded"] = pass.write(client, run_id, chunk, &rules, report)?.into();
         figures["announced"] = act::announce_open(client, arguments.chunk, report)?.into();
-        figures["outcomes"] = act::act(client, arguments, run_id, acting, report)?;
+        figures["outcomes"] = act::act(client, run_id, acting, report)?;
         figures["applied"] = Value::Bool(true);
     }
     Ok(Finding::done(figures))

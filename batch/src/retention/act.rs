@@ -1,7 +1,6 @@
 //! The second step: what was announced and still holds is done, in the server, a few contacts a transaction.
 
-use crate::arguments::Arguments;
-use crate::connection::{long_statements, retrying, short_statements};
+use crate::connection::{long_statements, retrying};
 use crate::report::Report;
 use anyhow::Result;
 use postgres::Client;
@@ -10,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// Contacts acted on in one transaction. Refusals wait for it, so it must be over in a fraction of a second.
 const AT_ONCE: i32 = 20;
+/// A trigger of the CRM's that hangs must not keep refusals waiting for ever.
+const STATEMENT_TIMEOUT: &str = "SET statement_timeout = '60s'";
 
 /// What waits to be done by now.
 pub struct Due {
@@ -58,17 +59,10 @@ pub fn announce_open(client: &mut Client, chunk: u32, report: &Report) -> Result
 }
 
 /// Contacts by outcome.
-pub fn act(
-    client: &mut Client,
-    arguments: &Arguments,
-    run_id: i64,
-    total: u64,
-    report: &Report,
-) -> Result<Value> {
+pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Result<Value> {
     let bar = report.progress("acting", total);
     let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
-    // A trigger of the CRM's that hangs must not keep refusals waiting for ever.
-    short_statements(client, arguments)?;
+    client.batch_execute(STATEMENT_TIMEOUT)?;
     loop {
         let rows = retrying(|| client.query("SELECT * FROM consent._retire($1, $2)", &[&run_id, &AT_ONCE]))?;
         let mut acted = 0;
