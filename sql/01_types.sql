@@ -47,10 +47,26 @@ CREATE OPERATOR consent.@@ (
 CREATE FUNCTION consent._merge(consent.state, consent.state) RETURNS consent.state
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_merge_wrapper';
 
+-- Facts are gathered and merged once a group, not decoded and encoded at each of them.
+CREATE FUNCTION consent._fold_add(internal, consent.state) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_fold_add_wrapper';
+CREATE FUNCTION consent._fold_combine(internal, internal) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_fold_combine_wrapper';
+CREATE FUNCTION consent._fold_write(internal) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_fold_write_wrapper';
+CREATE FUNCTION consent._fold_read(bytea, internal) RETURNS internal
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_fold_read_wrapper';
+CREATE FUNCTION consent._fold_finish(internal) RETURNS consent.state
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', '_fold_finish_wrapper';
+
 CREATE AGGREGATE consent.fold(consent.state) (
-    SFUNC = consent._merge,
-    STYPE = consent.state,
-    COMBINEFUNC = consent._merge,
+    SFUNC = consent._fold_add,
+    STYPE = internal,
+    SSPACE = 256,
+    FINALFUNC = consent._fold_finish,
+    COMBINEFUNC = consent._fold_combine,
+    SERIALFUNC = consent._fold_write,
+    DESERIALFUNC = consent._fold_read,
     PARALLEL = safe
 );
 
@@ -67,10 +83,8 @@ CREATE FUNCTION consent._question_bytes(consent.compiled_question) RETURNS bytea
 CREATE FUNCTION consent.state_json(state consent.state) RETURNS jsonb
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'state_json_wrapper';
 
--- Two encodings of one state are equal byte by byte: lists are sorted, and there is one way to write each value.
 CREATE FUNCTION consent._same(a consent.state, b consent.state) RETURNS boolean
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN consent._state_bytes(a) OPERATOR(pg_catalog.=) consent._state_bytes(b);
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_same_wrapper';
 
 COMMENT ON TYPE consent.state IS
     'Everything known of one contact that a decision can depend on, merged and compact. Auditors see all of it (state_json), others its version and size.';
@@ -84,6 +98,11 @@ COMMENT ON FUNCTION consent._allows(consent.state, consent.compiled_question) IS
 COMMENT ON FUNCTION consent._allows_selectivity(internal, oid, internal, integer) IS 'For the planner: the share of yes of the last night (consent_data.setting.yes_rate).';
 COMMENT ON OPERATOR consent.@@ (consent.state, consent.compiled_question) IS 'May the message asked about be sent to the contact with this state?';
 COMMENT ON FUNCTION consent._merge(consent.state, consent.state) IS 'Joins two states; commutative, associative, idempotent.';
+COMMENT ON FUNCTION consent._fold_add(internal, consent.state) IS 'Part of the aggregate fold: gathers a fact.';
+COMMENT ON FUNCTION consent._fold_combine(internal, internal) IS 'Part of the aggregate fold: takes in what another process has gathered.';
+COMMENT ON FUNCTION consent._fold_write(internal) IS 'Part of the aggregate fold: merges what was gathered, to be passed on to another process.';
+COMMENT ON FUNCTION consent._fold_read(bytea, internal) IS 'Part of the aggregate fold: reads what another process has passed on.';
+COMMENT ON FUNCTION consent._fold_finish(internal) IS 'Part of the aggregate fold: merges what was gathered; NULL of nothing.';
 COMMENT ON AGGREGATE consent.fold(consent.state) IS 'The state that all facts of a contact leave together.';
 COMMENT ON FUNCTION consent._cap(consent.state) IS 'The state as stored: without relationships where it would leave its row.';
 COMMENT ON FUNCTION consent._overflows(consent.state) IS 'Whether the relationships are in the side table.';

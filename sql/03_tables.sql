@@ -94,7 +94,7 @@ BEGIN
         PRIMARY KEY (version, sender_id, category_a, category_b),
         CHECK (category_a < category_b)
     );
-    COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8).';
+    COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8). No row: neither was bought, they are in different departments (and the sender is no supermarket, or fewer than 10 bought both), or one is sensitive; the score is then 0.';
 
     CREATE TABLE IF NOT EXISTS consent_data.similarity_override (
         sender_id integer REFERENCES consent_data.sender,
@@ -226,6 +226,20 @@ BEGIN
     );
     COMMENT ON TABLE consent_data.address_event IS 'Refusals and register entries by the addresses they reach: every contact who has or gets one of them is bound.';
 
+    CREATE TABLE IF NOT EXISTS consent_data.standing_refusal (
+        event_id bigint NOT NULL REFERENCES consent_data.event,
+        spelling bytea NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS standing_refusal_event ON consent_data.standing_refusal (event_id);
+    CREATE INDEX IF NOT EXISTS standing_refusal_spelling ON consent_data.standing_refusal (spelling);
+    COMMENT ON TABLE consent_data.standing_refusal IS 'Undated refusals of an address alone that stand in the CRM, by the keyed hash of how it spells the address: nothing lifts them as long as they stand.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.standing_gone (
+        spelling bytea NOT NULL,
+        noted_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    COMMENT ON TABLE consent_data.standing_gone IS 'Flags that may have been taken away: the next fold of what is noted looks.';
+
     EXECUTE format($ddl$
     CREATE TABLE IF NOT EXISTS consent_data.contact_address (
         contact_id %s NOT NULL,
@@ -295,18 +309,6 @@ BEGIN
         sent_at timestamptz
     )$ddl$, key_column);
     COMMENT ON TABLE consent_data.outbox IS 'Confirmations owed to people who refused; listen on channel consent_outbox.';
-
-    EXECUTE format($ddl$
-    CREATE TABLE IF NOT EXISTS consent_data.contact_similar (
-        version integer NOT NULL,
-        sender_id integer NOT NULL,
-        contact_id %s NOT NULL,
-        category_id integer NOT NULL,
-        score double precision NOT NULL,
-        rests_on integer NOT NULL,
-        PRIMARY KEY (version, sender_id, contact_id, category_id)
-    )$ddl$, key_column);
-    COMMENT ON TABLE consent_data.contact_similar IS 'Per contact the categories similar to what was bought, with the score and the purchase each rests on; for ranking and for people. The decision itself uses consent_data.similarity.';
 
     EXECUTE format($ddl$
     CREATE TABLE IF NOT EXISTS consent_data.retention_action (

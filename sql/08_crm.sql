@@ -161,6 +161,51 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._no_rows(text, text[]) IS 'A query of these columns without rows.';
 
+-- A flag without a date and a contact, on an address alone, denies as long as it stands in the CRM, whatever the person
+-- does. Which of the refusals in the ledger still stand is kept beside it, by the spelling in which the CRM has the
+-- address: of two rows in other spellings one may go. A trigger only adds; that a row has gone, only a look at all of
+-- them can tell, since another transaction may be taking away or adding its twin.
+CREATE FUNCTION consent._see_standing(addresses text[]) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF addresses IS NOT NULL THEN
+        INSERT INTO consent_data.standing_gone (spelling)
+        SELECT s FROM (SELECT consent._key_hash(a) AS s FROM unnest(addresses) a) h
+         WHERE EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.spelling = h.s);
+    END IF;
+    WITH shown AS MATERIALIZED (
+        SELECT c.* FROM consent_data.crm_consent c WHERE addresses IS NULL AND c.contact_id IS NULL AND c.at IS NULL
+        UNION ALL
+        SELECT c.* FROM unnest(addresses) a, LATERAL consent_data.crm_consent_at(a) c WHERE c.contact_id IS NULL AND c.at IS NULL
+    ), stands AS MATERIALIZED (
+        SELECT DISTINCT e.event_id, consent._key_hash(s.address) AS spelling
+          FROM shown s, LATERAL unnest(consent._refused_hashes(s.channels, s.address, NULL)) h (hash)
+          JOIN consent_data.address_event ae ON ae.address_hash = h.hash
+          JOIN consent_data.event e USING (event_id)
+         WHERE consent._refuses(s.kind) AND e.contact_id IS NULL AND e.detail->>'standing' = 'true' AND e.kind = s.kind
+           AND e.sender_id = s.sender_id AND e.category_id IS NOT DISTINCT FROM s.category_id
+           AND e.channels IS NOT DISTINCT FROM s.channels AND e.detail->>'source' IS NOT DISTINCT FROM s.source
+    ), gone AS (
+        DELETE FROM consent_data.standing_refusal x
+         WHERE addresses IS NULL AND NOT EXISTS (SELECT FROM stands s WHERE s.event_id = x.event_id AND s.spelling = x.spelling)
+        RETURNING x.event_id
+    ), come AS (
+        INSERT INTO consent_data.standing_refusal (event_id, spelling)
+        SELECT s.event_id, s.spelling FROM stands s
+         WHERE addresses IS NOT NULL
+            OR NOT EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.event_id = s.event_id AND x.spelling = s.spelling)
+        RETURNING event_id)
+    INSERT INTO consent_data.pending (contact_id, restricts)
+    SELECT ca.contact_id, bool_or(c.restricts)
+      FROM (SELECT event_id, true AS restricts FROM come UNION ALL SELECT event_id, false FROM gone) c
+      JOIN consent_data.address_event ae USING (event_id) JOIN consent_data.contact_address ca USING (address_hash)
+     GROUP BY 1;
+END
+$$;
+COMMENT ON FUNCTION consent._see_standing(text[]) IS 'Sees which undated refusals of an address alone stand in the CRM, and notes whom a change concerns; NULL: looks at all of them, and so finds those that have gone.';
+
 -- Takes refusals that the CRM shows into the ledger, where they outlive the CRM's row, and notes everybody they reach.
 -- Of these contacts and addresses (as the CRM spells them), or of all. Only inserts, and shares locks of addresses.
 CREATE FUNCTION consent._take_refusals(contacts text[], addresses text[]) RETURNS bigint
@@ -183,6 +228,7 @@ BEGIN
     -- Most contacts have never refused anything.
     ELSIF NOT EXISTS (SELECT FROM unnest(contacts) k, LATERAL consent_data.crm_consent_of(consent_data.key(k)) c WHERE consent._refuses(c.kind))
        AND NOT EXISTS (SELECT FROM unnest(addresses) a, LATERAL consent_data.crm_consent_at(a) c WHERE consent._refuses(c.kind)) THEN
+        PERFORM consent._see_standing(addresses) WHERE addresses IS NOT NULL;
         RETURN 0;
     END IF;
     IF addresses IS NOT NULL THEN
@@ -246,11 +292,13 @@ BEGIN
                AND CASE WHEN n.at IS NOT NULL THEN e.at = least(n.at, e.recorded_at)
                         -- A flag without a date: known since it was first seen, unless the person asked for mail since.
                         ELSE e.detail->>'standing' = 'true'
-                             AND e.recorded_at >= coalesce(n.asked_at, '-infinity')
+                             AND (e.recorded_at >= coalesce(n.asked_at, '-infinity')
+                                  OR EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.event_id = e.event_id))
                    END)
         RETURNING event_id)
     SELECT array_agg(event_id) INTO ids FROM new;
     IF ids IS NULL THEN
+        PERFORM consent._see_standing(addresses) WHERE contacts IS NULL OR addresses IS NOT NULL;
         RETURN 0;
     END IF;
     INSERT INTO consent_data.address_event (address_hash, event_id)
@@ -261,6 +309,7 @@ BEGIN
                     SELECT unnest(n.hashes) FROM consent._addresses_now(e.contact_id::text) n
                      WHERE n.channel_group = ANY (consent._reached(e.kind, e.channels, e.address_hash IS NOT NULL))) a (hash)
      WHERE e.event_id = ANY (ids) AND consent._binds_address(e.kind) AND a.hash IS NOT NULL;
+    PERFORM consent._see_standing(addresses) WHERE contacts IS NULL OR addresses IS NOT NULL;
     -- In the order of the addresses' locks.
     FOR r IN SELECT ae.address_hash, min(CASE WHEN e.channels[1] IN ('sms', 'phone_live', 'phone_auto') THEN 'phone'
                                               WHEN e.channels[1] = 'post' THEN 'post' ELSE 'email' END) AS channel_group

@@ -67,15 +67,18 @@ DECLARE
 BEGIN
     WITH linked AS (
         INSERT INTO consent_data.address_event (address_hash, event_id)
-        SELECT ca.address_hash, e.event_id
-          FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
-         WHERE (contact IS NULL OR e.contact_id = key)
-           AND consent._binds_address(e.kind)
-           AND ca.channel_group = ANY (consent._reached(e.kind, e.channels, e.address_hash IS NOT NULL))
-           AND NOT EXISTS (SELECT FROM consent_data.address_event x WHERE x.address_hash = ca.address_hash AND x.event_id = e.event_id)
-           AND (e.kind NOT LIKE 'register%' OR e.address_hash IS NULL AND NOT EXISTS (
+        SELECT u.address_hash, u.event_id FROM (
+            SELECT ca.address_hash, ca.channel_group, e.event_id, e.kind, e.channels, e.address_hash IS NOT NULL AS names_address
+              FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
+             WHERE (contact IS NULL OR e.contact_id = key)
+               AND consent._binds_address(e.kind)
+               AND NOT EXISTS (SELECT FROM consent_data.address_event x WHERE x.address_hash = ca.address_hash AND x.event_id = e.event_id)
+            -- What is tied already, which is nearly everything, needs no look at whom it reaches.
+            OFFSET 0) u
+         WHERE u.channel_group = ANY (consent._reached(u.kind, u.channels, u.names_address))
+           AND (u.kind NOT LIKE 'register%' OR NOT u.names_address AND NOT EXISTS (
                 SELECT FROM consent_data.address_event x JOIN consent_data.address a USING (address_hash)
-                 WHERE x.event_id = e.event_id AND a.channel_group = ca.channel_group))
+                 WHERE x.event_id = u.event_id AND a.channel_group = u.channel_group))
         ON CONFLICT DO NOTHING
         RETURNING address_hash, event_id)
     -- Whoever shares the address is bound, too.

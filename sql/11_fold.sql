@@ -32,10 +32,14 @@ BEGIN
          WHERE ae.address_hash = ANY (all_hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
            AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(key::text))
         UNION ALL
-        SELECT consent._crm_fact(c.kind, CASE WHEN count(*) = count(c.at) THEN least(max(c.at), by_now) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
+        SELECT consent._crm_consent(e.kind, NULL, NULL, e.sender_id, e.channels, e.category_id, NULL, NULL, NULL, NULL, e.detail->>'via')
+          FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
+         WHERE ae.address_hash = ANY (all_hashes) AND e.at <= upto AND e.recorded_at <= known
+           AND EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.event_id = e.event_id)
+        UNION ALL
+        SELECT consent._crm_fact(c.kind, CASE WHEN c.at IS NOT NULL THEN least(c.at, by_now) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event_of(key) c
          WHERE c.at IS NULL OR c.at <= by_now OR c.refused AND upto >= statement_timestamp()
-         GROUP BY c.kind, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person
         UNION ALL
         SELECT consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
                                     c.evidence, c.double_opt_in, c.via)
@@ -157,8 +161,9 @@ BEGIN
     -- What is noted from here on stays noted, but for what this transaction notes itself.
     noted := ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key FOR UPDATE SKIP LOCKED);
     PERFORM consent._take_refusals(ARRAY[contact], NULL);
-    PERFORM consent._carry_on(contact), consent._carry_over(contact);
     PERFORM consent._sync_addresses(contact);
+    -- With the addresses there are now: what was refused at one of them is carried, too.
+    PERFORM consent._carry_on(contact), consent._carry_over(contact);
     noted := noted || ARRAY(SELECT p.pending_id FROM consent_data.pending p WHERE p.contact_id = key AND p.xmin = pg_current_xact_id()::xid);
     -- Locked first, folded in a later snapshot: whatever committed before the lock is in the fold.
     INSERT INTO consent_data.contact_state AS s (contact_id, state) VALUES (key, consent._dirty())
@@ -192,6 +197,20 @@ END
 $$;
 COMMENT ON FUNCTION consent._store_overflow(text, consent.state) IS 'Keeps the full state of a contact whose own does not fit, and only then.';
 
+CREATE FUNCTION consent._look_for_gone() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ids tid[] := ARRAY(SELECT g.ctid FROM consent_data.standing_gone g FOR UPDATE SKIP LOCKED);
+BEGIN
+    IF cardinality(ids) > 0 THEN
+        PERFORM consent._see_standing(NULL);
+        DELETE FROM consent_data.standing_gone g WHERE g.ctid = ANY (ids);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION consent._look_for_gone() IS 'Looks at the CRM''s undated refusals of addresses if one may have been taken away.';
+
 CREATE FUNCTION consent.refold(contacts text[]) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -224,6 +243,7 @@ BEGIN
         RETURN 0;
     END IF;
     PERFORM consent._note_holders(max_contacts);
+    PERFORM consent._look_for_gone();
     FOR r IN WITH due AS (
                  SELECT p.pending_id, p.contact_id FROM consent_data.pending p ORDER BY p.pending_id
                   LIMIT max_contacts FOR UPDATE SKIP LOCKED)

@@ -127,12 +127,6 @@ BEGIN
             ORDER BY x.contact_id, x.at DESC) r USING (contact_id);
     COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: for each contact the record that must exist (name, clean address, how subscribed, unsubscribe state: the last refusal of any kind), and what it lacks. Whether a later opt-in lifts a refusal, explain_send says.';
 
-    CREATE OR REPLACE VIEW consent.audit_retention AS
-    SELECT a.stage, a.rule, s.name AS sender, date_trunc('month', a.ends_at)::date AS ends_in, count(*) AS contacts, max(a.acted_at) AS last_acted_at
-      FROM consent_data.retention_action a JOIN consent_data.sender s USING (sender_id)
-     GROUP BY 1, 2, 3, 4;
-    COMMENT ON VIEW consent.audit_retention IS 'DBA and privacy officer: whose data reached the end of its time, by which rule?';
-
     CREATE OR REPLACE VIEW consent.audit_similarity AS
     SELECT n.name AS sender, a.name AS category_a, b.name AS category_b, s.score, s.score >= t.similarity_threshold AS counts_as_similar,
            c.name AS common_ancestor, s.wu_palmer, s.buyers_a, s.buyers_b, s.buyers_both, s.buyers_all, s.expected_both,

@@ -189,7 +189,9 @@ END
 $$;
 COMMENT ON FUNCTION consent._holds_data(text, bytea) IS 'Whether our tables hold, or the CRM shows, something of a contact that was not erased yet.';
 
-CREATE FUNCTION consent._erase_contact(contact text, person text[], hash bytea, why text) RETURNS jsonb
+-- asked: at the person's request, which binds key and addresses from now on. What has only had its time (retention) leaves
+-- the restrictions there were, and the proof of what was done.
+CREATE FUNCTION consent._erase_contact(contact text, person text[], hash bytea, why text, asked boolean) RETURNS jsonb
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -213,7 +215,7 @@ BEGIN
     PERFORM FROM consent_data.contact_state s WHERE s.contact_id = key FOR UPDATE;
     -- Of every sender: all of them lose their data, and none may start again with what an import brings.
     PERFORM consent._record(contact, 'erasure_request', NULL, NULL, NULL, s.name, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
-      FROM (SELECT name FROM consent_data.sender ORDER BY sender_id OFFSET 0) s;
+      FROM (SELECT name FROM consent_data.sender WHERE asked ORDER BY sender_id OFFSET 0) s;
     -- Only now: the request has locked the state, which a hold must lock too. The error undoes the request.
     SELECT string_agg(format('event %s of sender `%s`, since %s', h.event_id, h.sender, h.at), '; ') INTO v_held
       FROM consent._holds(contact) h;
@@ -241,9 +243,10 @@ BEGIN
     v_removed := jsonb_build_object('outbox', n);
     SELECT coalesce(jsonb_object_agg(a.stage, a.n), '{}') INTO v_figures
       FROM (SELECT a.stage, count(*) AS n FROM consent_data.retention_action a WHERE a.contact_id = key GROUP BY a.stage) a;
-    DELETE FROM consent_data.retention_action a WHERE a.contact_id = key;
+    DELETE FROM consent_data.retention_action a WHERE a.contact_id = key AND (asked OR a.stage <> 'expired');
     GET DIAGNOSTICS n = ROW_COUNT;
     v_removed := v_removed || jsonb_build_object('retention_action', n);
+    DELETE FROM consent_data.retention_due d WHERE d.contact_id = key;
     DELETE FROM consent_data.contact_similar s WHERE s.contact_id = key;
     GET DIAGNOSTICS n = ROW_COUNT;
     v_removed := v_removed || jsonb_build_object('contact_similar', n);
@@ -280,7 +283,7 @@ BEGIN
     RETURN v_figures || jsonb_build_object('erasure_id', v_erasure);
 END
 $$;
-COMMENT ON FUNCTION consent._erase_contact(text, text[], bytea, text) IS 'Takes one contact out of our tables; answers with what went and what stays.';
+COMMENT ON FUNCTION consent._erase_contact(text, text[], bytea, text, boolean) IS 'Takes one contact out of our tables; answers with what went and what stays.';
 
 CREATE FUNCTION consent.erase(contact text, why text) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -313,7 +316,7 @@ BEGIN
     person := ARRAY(SELECT consent._same_person(key));
     FOR r IN SELECT p.key, consent._key_hash(p.key) AS hash FROM unnest(person) WITH ORDINALITY p (key, n) ORDER BY p.n LOOP
         IF consent._holds_data(r.key, r.hash) THEN
-            done := done || consent._erase_contact(r.key, person, r.hash, why);
+            done := done || consent._erase_contact(r.key, person, r.hash, why, true);
         END IF;
     END LOOP;
     SELECT jsonb_object_agg(t.key, t.n) INTO removed

@@ -81,10 +81,15 @@ BEGIN
         'legal_holds', (SELECT jsonb_agg(to_jsonb(h) ORDER BY h.at, h.event_id) FROM consent._holds(contact) h),
         'retention', (SELECT jsonb_agg(consent._with_names(to_jsonb(a) - 'contact_id') ORDER BY a.retention_action_id)
                         FROM consent_data.retention_action a WHERE a.contact_id = key),
-        'similar_categories', (SELECT jsonb_agg(consent._with_names(to_jsonb(s) - 'contact_id' - 'rests_on')
-                                                || jsonb_build_object('rests_on', (SELECT c.name FROM consent_data.category c WHERE c.category_id = s.rests_on))
-                                                ORDER BY s.version, s.sender_id, s.category_id)
-                                 FROM consent_data.contact_similar s WHERE s.contact_id = key),
+        'retention_due', (SELECT jsonb_agg(consent._with_names(to_jsonb(d) - 'contact_id') ORDER BY d.sender_id)
+                            FROM consent_data.retention_due d WHERE d.contact_id = key),
+        'similar_categories', (SELECT jsonb_agg(consent._with_names(jsonb_build_object('version', s.version, 'sender_id', s.sender_id,
+                                                                                       'category_id', l.category_id, 'score', l.score))
+                                                || jsonb_build_object('rests_on', (SELECT c.name FROM consent_data.category c WHERE c.category_id = l.rests_on))
+                                                ORDER BY s.version, s.sender_id, l.rank)
+                                 FROM consent_data.contact_similar s,
+                                      unnest(s.category_ids, s.scores, s.rests_on) WITH ORDINALITY l (category_id, score, rests_on, rank)
+                                WHERE s.contact_id = key),
         'outbox', (SELECT jsonb_agg(to_jsonb(o) - 'contact_id' ORDER BY o.outbox_id) FROM consent_data.outbox o WHERE o.contact_id = key),
         'pending', (SELECT jsonb_agg(to_jsonb(p) - 'contact_id' ORDER BY p.pending_id) FROM consent_data.pending p WHERE p.contact_id = key),
         'merges', (SELECT jsonb_agg(to_jsonb(m) ORDER BY m.merged_at, m.from_id, m.into_id)

@@ -14,6 +14,8 @@ BEGIN
     CALL consent._create_tables(key_type);
     CALL consent._create_subject_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
     CALL consent._create_key_tables();
+    CALL consent._create_similar_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
+    CALL consent._create_retention_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
     SELECT s.key_type INTO existing FROM consent_data.setting s;
     IF existing <> key_type THEN
         RAISE EXCEPTION 'the data has % keys', existing USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -32,6 +34,8 @@ BEGIN
     CALL consent._create_triggers();
     CALL consent._create_views(key_type);
     CALL consent._create_subject_views();
+    CALL consent._create_similar_views();
+    CALL consent._create_retention_views(key_type);
     CALL consent._grant_data();
     PERFORM consent._invalidate_configuration();
 END

@@ -16,11 +16,13 @@ BEGIN
     GRANT SELECT ON consent.audit_permission, consent.audit_expiring, consent.audit_opt_out_trend, consent.audit_evidence_gap,
         consent.audit_contact_record, consent.audit_retention, consent.audit_similarity, consent.audit_policy,
         consent.audit_policy_override, consent.audit_ledger, consent.audit_run, consent.audit_data_quality,
-        consent.audit_subject TO consent_audit;
+        consent.audit_subject, consent.contact_similar TO consent_audit;
+    GRANT SELECT ON consent.retention_due TO consent_record, consent_audit, consent_admin;
+    GRANT SELECT ON consent.retention_configuration TO consent_audit, consent_admin;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
-    GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run, consent_data.retention_action, consent_data.contact_similar TO consent_batch;
-    GRANT DELETE ON consent_data.similarity, consent_data.contact_similar TO consent_batch;
-    GRANT UPDATE (similarity_version, similarity_threshold, yes_rate) ON consent_data.setting TO consent_batch;
+    GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run TO consent_batch;
+    GRANT DELETE ON consent_data.similarity, consent_data.similarity_version TO consent_batch;
+    GRANT UPDATE (yes_rate) ON consent_data.setting TO consent_batch;
     GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
         consent_data.similarity_override, consent_data.policy_decision, consent_data.policy_override, consent_data.setting, consent_data.audit_question TO consent_admin;
     GRANT DELETE ON consent_data.similarity_override, consent_data.policy_override, consent_data.message_kind, consent_data.audit_question TO consent_admin;
@@ -82,10 +84,25 @@ GRANT EXECUTE ON FUNCTION
 
 GRANT EXECUTE ON FUNCTION
     consent._state_bytes(consent.state), consent._question_bytes(consent.compiled_question),
-    consent._refold_addresses(), consent._refold_fold(), consent._refold_apply(bigint, bigint), consent._refold_finish(),
+    consent._refold_addresses(boolean), consent._refold_fold(boolean, boolean), consent._refold_drift(integer), consent._refold_due(),
+    consent._refold_apply(bigint, bigint), consent._refold_finish(),
     consent.refold_pending(integer), consent.check_bindings(),
-    consent._refold_contact(text), consent.refold(text[]), consent._key(text)
+    consent._refold_contact(text), consent.refold(text[]), consent._key(text),
+    consent._similar_prepare(integer), consent._similar_index(integer), consent._similar_publish(integer, double precision, text, xid),
+    consent._similar_drop_old()
     TO consent_batch;
+
+GRANT EXECUTE ON FUNCTION consent._draft(jsonb), consent._draft_question(text, text, text, text, timestamptz, jsonb)
+    TO consent_batch, consent_audit;
+
+GRANT EXECUTE ON FUNCTION
+    consent._retention_record(bigint, text[], integer[], text[], text[], timestamptz[], timestamptz[]),
+    consent._retention_news(text[], integer[], text[], timestamptz[], timestamptz[]),
+    consent._retention_move(text[], text[], integer[], timestamptz[]), consent._retention_configured(integer),
+    consent._retention_begin(), consent._retention_swap(bytea, bigint), consent._retire(bigint, integer)
+    TO consent_batch;
+GRANT EXECUTE ON FUNCTION consent._retention_due() TO consent_record, consent_audit;
+GRANT EXECUTE ON FUNCTION consent._retention_fault(integer) TO consent_audit;
 
 GRANT EXECUTE ON FUNCTION
     consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
@@ -121,7 +138,7 @@ BEGIN
     FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
               WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.prokind IN ('f', 'p')
                 -- Whoever may call it may become anybody.
-                AND p.proname <> '_become' LOOP
+                AND p.proname NOT IN ('_become', '_execute_as') LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO consent_admin', f);
     END LOOP;
 END

@@ -1,7 +1,11 @@
 //! The command line.
 
-use chrono::{DateTime, Utc};
+use crate::refold::{Nightly, Refold};
+use crate::simulate::Simulate;
+use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand};
+
+pub use crate::retention::Retention;
 
 /// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts.
 #[derive(Debug, Clone, Parser)]
@@ -19,6 +23,9 @@ pub struct Arguments {
     /// Milliseconds to wait for a lock that the CRM holds, before trying again.
     #[arg(long, global = true, default_value_t = 2_000)]
     pub lock_timeout: u32,
+    /// Write nothing, and say what would be done.
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// One JSON object a line instead of text.
     #[arg(long, global = true)]
     pub json: bool,
@@ -35,24 +42,24 @@ pub enum Step {
     Refold(Refold),
     /// Score which categories are similar, from who bought what.
     Rescore(Rescore),
-    /// Find whose data is near or past the end of its time. A dry run unless --apply.
+    /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
+    /// --apply.
     Retention(Retention),
     /// refold, rescore, retention.
     Nightly {
+        #[command(flatten)]
+        fold: Nightly,
         #[command(flatten)]
         rescore: Rescore,
         #[command(flatten)]
         retention: Retention,
     },
+    /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
+    Verify(Verify),
+    /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
+    Simulate(Simulate),
     /// What is set up, what ran last, and what is wrong.
     Status,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-pub struct Refold {
-    /// Only the contacts that the CRM's triggers have noted; for every minute.
-    #[arg(long)]
-    pub pending: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -72,23 +79,7 @@ pub struct Rescore {
     pub per_contact: usize,
 }
 
-#[derive(Debug, Clone, Args)]
-pub struct Retention {
-    /// Record the stages; without it nothing is written.
-    #[arg(long)]
-    pub apply: bool,
-    /// Judge as of this instant (RFC 3339); default now.
-    #[arg(long)]
-    pub as_of: Option<DateTime<Utc>>,
-    /// Stop if more than this share of all contacts would newly expire.
-    #[arg(long, default_value_t = 0.2, value_parser = share)]
-    pub max_share: f64,
-    /// Go on although more than --max-share would newly expire.
-    #[arg(long)]
-    pub force: bool,
-}
-
-fn share(text: &str) -> Result<f64, String> {
+pub fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if (0.0..=1.0).contains(&x) => Ok(x),
         _ => Err("expected a number from 0 to 1".into()),
@@ -98,11 +89,13 @@ fn share(text: &str) -> Result<f64, String> {
 impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
-            Step::Refold(Refold { pending: false }) => "refold",
-            Step::Refold(Refold { pending: true }) => "refold --pending",
+            Step::Refold(Refold { pending: false, .. }) => "refold",
+            Step::Refold(Refold { pending: true, .. }) => "refold --pending",
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
+            Step::Verify(_) => "verify",
+            Step::Simulate(_) => "simulate",
             Step::Status => "status",
         }
     }

@@ -9,18 +9,40 @@ use std::time::Duration;
 /// Attempts at one short transaction before giving up.
 const ATTEMPTS: u32 = 10;
 
-pub fn connect(arguments: &Arguments) -> Result<Client> {
-    let config = match &arguments.database {
-        Some(text) => text.parse().context("--database is no connection string")?,
-        None => from_environment()?,
-    };
-    let mut client = config.connect(NoTls).context("cannot connect")?;
-    client.batch_execute(&format!(
-        "SET application_name = 'consent-batch'; SET lock_timeout = {}; SET statement_timeout = 0;
-         SET TIME ZONE 'UTC'; SET search_path = pg_catalog, pg_temp",
-        arguments.lock_timeout
-    ))?;
-    Ok(client)
+/// Where the database is, for as many sessions as a step needs.
+pub struct Database {
+    config: Config,
+    lock_timeout: u32,
+    threads: usize,
+}
+
+impl Database {
+    pub fn new(arguments: &Arguments) -> Result<Database> {
+        let config = match &arguments.database {
+            Some(text) => text.parse().context("--database is no connection string")?,
+            None => from_environment()?,
+        };
+        Ok(Database { config, lock_timeout: arguments.lock_timeout, threads: arguments.threads })
+    }
+
+    /// A session with all settings made.
+    pub fn connect(&self) -> Result<Client> {
+        let mut client = self.config.connect(NoTls).context("cannot connect")?;
+        client.batch_execute(&format!(
+            "SET application_name = 'consent-batch'; SET lock_timeout = {}; SET statement_timeout = 0;
+             SET TIME ZONE 'UTC'; SET search_path = pg_catalog, pg_temp",
+            self.lock_timeout
+        ))?;
+        Ok(client)
+    }
+
+    /// Sessions that read or write at once: as many as threads.
+    pub fn sessions(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
 }
 
 /// As libpq reads them.

@@ -1,115 +1,190 @@
 //! Re-scoring: which categories are similar, from who bought what. Per sender, never pooled across legal entities.
 //!
-//! A new version stands beside the old until it is complete; one row a pair says why (see
-//! [`pg_consent_policy::similarity`]).
+//! All is read under one snapshot. A new version stands beside the old until it is complete, and comes into use as a whole;
+//! one row a pair says why (see [`pg_consent_policy::similarity`]). Where nothing has changed none is made.
 
 mod baskets;
+mod catalogue;
 mod curve;
+mod drift;
+mod lists;
+mod pairs;
 mod store;
+mod together;
 
-use crate::arguments::Rescore;
+use crate::arguments::{Arguments, Rescore};
+use crate::connection::Database;
 use crate::report::Report;
 use crate::run::Finding;
+use crate::states::Snapshot;
 use crate::tree::Tree;
 use anyhow::{Context, Result};
 use baskets::Baskets;
-use pg_consent_policy::similarity::{Breadth, Counts, Score, TreePair, score};
+use catalogue::Catalogue;
+use lists::{Lists, Neighbours, Overrides};
+use pairs::Scored;
+use pg_consent_policy::similarity::Breadth;
 use postgres::Client;
-use rayon::prelude::*;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Instant;
+use store::Edition;
 
-/// One pair of categories with everything its score was computed from.
-pub struct Pair {
-    pub a: i32,
-    pub b: i32,
-    pub ancestor: Option<i32>,
-    pub counts: Counts,
-    pub score: Score,
+/// Changes when the same facts would give other rows than an earlier release's.
+const FORMAT: u32 = 1;
+
+struct Sender {
+    id: i32,
+    name: String,
+    breadth: Breadth,
+    overrides: Overrides,
 }
 
-/// The pairs of one sender.
-pub struct Scored {
-    pub sender_id: i32,
-    pub pairs: Vec<Pair>,
-}
+pub fn rescore(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    options: &Rescore,
+    report: &Report,
+) -> Result<Finding> {
+    let began = Instant::now();
+    let mut snapshot = Snapshot::take(database)?;
+    let tree = Tree::read(snapshot.client())?;
+    let catalogue = Catalogue::new(&tree);
+    let senders = read_senders(snapshot.client(), &catalogue)?;
+    let oldest = snapshot.oldest_running()?;
+    let bought = baskets::read(database, &snapshot, &catalogue, options.heavy as usize, report)?;
+    // Before the long work: while it lives, VACUUM removes nothing.
+    drop(snapshot);
+    let reading = began.elapsed();
 
-pub fn rescore(client: &mut Client, options: &Rescore, report: &Report) -> Result<Finding> {
-    let tree = Tree::read(client)?;
-    let all_baskets = baskets::read(client, options.heavy as usize, report)?;
-    let senders =
-        client.query("SELECT sender_id, breadth FROM consent_data.sender ORDER BY sender_id", &[])?;
-    let mut scored = Vec::new();
-    for sender in &senders {
-        let sender_id: i32 = sender.get(0);
-        let breadth: Breadth = sender.get::<_, String>(1).parse()?;
-        if let Some(baskets) = all_baskets.get(&sender_id) {
-            scored.push(Scored { sender_id, pairs: score_pairs(baskets, &tree, breadth) });
-        }
+    let scored = score_all(&senders, &bought, &catalogue);
+    let scoring = began.elapsed() - reading;
+    let curves: Vec<Vec<curve::Point>> =
+        scored.iter().map(|(s, scored)| curve::draw(scored, &bought[&s.id], &catalogue)).collect();
+    // The curve to choose by is that of the sender with the most buyers; the threshold holds for all.
+    let main = (0..scored.len()).max_by_key(|i| (scored[*i].1.all, std::cmp::Reverse(*i)));
+    let points = main.map(|i| curves[i].as_slice()).unwrap_or_default();
+    let threshold = choose_threshold(client, options, points)?;
+    for ((sender, _), points) in scored.iter().zip(&curves) {
+        curve::show(&sender.name, points, threshold, report);
     }
-    let catalogue = tree.len();
-    // The curve is drawn for the sender with the most buyers; the threshold holds for all.
-    let main = scored.iter().max_by_key(|s| all_baskets.get(&s.sender_id).map_or(0, Baskets::len));
-    let points = main
-        .and_then(|s| all_baskets.get(&s.sender_id).map(|b| curve::draw(&s.pairs, b, &tree)))
-        .unwrap_or_default();
-    let threshold = match (options.threshold, options.eligible) {
-        (Some(chosen), _) => chosen,
-        (None, Some(share)) => {
-            curve::threshold_for(&points, share).context("no purchases to draw the threshold curve from")?
-        }
-        (None, None) => {
-            client.query_one("SELECT similarity_threshold FROM consent_data.setting", &[])?.get(0)
-        }
+
+    let lists: Vec<Lists<'_>> = scored
+        .iter()
+        .map(|(sender, scored)| Lists {
+            sender_id: sender.id,
+            baskets: &bought[&sender.id],
+            neighbours: Neighbours::new(scored, threshold, &sender.overrides),
+        })
+        .collect();
+    let mut hubs = Vec::new();
+    for ((sender, _), lists) in scored.iter().zip(&lists) {
+        hubs.extend(drift::show_hubs(
+            &sender.name,
+            &drift::hubs(&lists.neighbours),
+            &catalogue,
+            &tree,
+            report,
+        ));
+    }
+    let names: Vec<&str> = scored.iter().map(|(s, _)| s.name.as_str()).collect();
+    let scored: Vec<Scored> = scored.into_iter().map(|(_, scored)| scored).collect();
+    let edition = Edition {
+        print: print(&scored, &lists, threshold, options.per_contact),
+        scored: &scored,
+        lists: &lists,
+        catalogue: &catalogue,
+        threshold,
+        per_contact: options.per_contact,
+        oldest,
     };
-    show_curve(&points, threshold, report);
-    let version = store::store(client, &scored, threshold, report)?;
-    let per_contact =
-        store::contact_similar(client, &scored, &all_baskets, threshold, version, options.per_contact)?;
+    let in_use = store::in_use(client)?;
+    let unchanged = in_use.is(&edition);
+    let drift = drift::compare(drift::read(client, in_use.version)?, &scored, threshold, &catalogue);
+    drift.show(&tree, report);
+    let storing = Instant::now();
+    let contact_rows = match unchanged || arguments.dry_run {
+        true => None,
+        false => Some(store::store(client, database, in_use.version + 1, &edition, report)?),
+    };
+    if unchanged {
+        report.line(
+            &format!("  nothing has changed: version {} stays", in_use.version),
+            &json!({"step": "rescore", "event": "unchanged", "version": in_use.version}),
+        );
+    }
     let pairs = scored.iter().map(|s| s.pairs.len()).sum::<usize>();
-    let similar = scored.iter().flat_map(|s| &s.pairs).filter(|p| p.score.score >= threshold).count();
+    let similar = scored.iter().flat_map(|s| &s.pairs).filter(|p| p.score >= threshold).count();
+    let by_sender: serde_json::Map<_, _> = names
+        .iter()
+        .zip(&curves)
+        .map(|(name, points)| ((*name).to_owned(), points.iter().map(|p| p.json()).collect()))
+        .collect();
     Ok(Finding::done(json!({
-        "version": version, "categories": catalogue, "pairs": pairs, "similar_pairs": similar,
-        "threshold": threshold, "contact_rows": per_contact,
-        "changed_sides": store::changed_sides(client, version)?, "curve": points.iter().map(|p| p.json()).collect::<Vec<_>>(),
+        "version": in_use.version + i32::from(contact_rows.is_some()), "unchanged": unchanged,
+        "categories": catalogue.len(), "contacts": bought.values().map(Baskets::len).sum::<usize>(),
+        "bought": bought.values().map(Baskets::pairs).sum::<usize>(),
+        "pairs": pairs, "similar_pairs": similar, "threshold": threshold, "contact_rows": contact_rows,
+        "drift": drift.json(&tree), "hubs": hubs,
+        "curve": points.iter().map(|p| p.json()).collect::<Vec<_>>(), "curves": by_sender,
+        "seconds": {"reading": reading.as_secs_f64(), "scoring": scoring.as_secs_f64(),
+                    "counting": scored.iter().map(|s| s.counting.as_secs_f64()).sum::<f64>(),
+                    "storing": storing.elapsed().as_secs_f64()},
     })))
 }
 
-fn score_pairs(baskets: &Baskets, tree: &Tree, breadth: Breadth) -> Vec<Pair> {
-    let together = baskets.together();
-    let categories = baskets.categories();
-    let n = categories.len();
-    (0..n)
-        .into_par_iter()
-        .flat_map_iter(|i| (i + 1..n).map(move |j| (i, j)))
-        .filter_map(|(i, j)| {
-            let (a, b) = (categories[i].min(categories[j]), categories[i].max(categories[j]));
-            let (place, ancestor): (TreePair, _) = tree.pair(a, b);
-            if !place.passes(breadth) {
-                return None;
-            }
-            let (buyers_i, buyers_j) = (together.alone(i), together.alone(j));
-            let (of_a, of_b) = if categories[i] == a { (buyers_i, buyers_j) } else { (buyers_j, buyers_i) };
-            let counts = Counts { a: of_a, b: of_b, both: together.both(i, j), all: baskets.len() as u64 };
-            Some(Pair { a, b, ancestor, counts, score: score(place, counts) })
-        })
-        .collect()
+fn read_senders(client: &mut Client, catalogue: &Catalogue) -> Result<Vec<Sender>> {
+    let rows =
+        client.query("SELECT sender_id, name, breadth FROM consent_data.sender ORDER BY sender_id", &[])?;
+    let mut senders = Vec::new();
+    for row in rows {
+        let id = row.get(0);
+        let overrides = lists::read_overrides(client, id, catalogue)?;
+        senders.push(Sender { id, name: row.get(1), breadth: row.get::<_, String>(2).parse()?, overrides });
+    }
+    Ok(senders)
 }
 
-fn show_curve(points: &[curve::Point], threshold: f64, report: &Report) {
-    if points.is_empty() {
-        return;
+fn score_all<'a>(
+    senders: &'a [Sender],
+    bought: &BTreeMap<i32, Baskets>,
+    catalogue: &Catalogue,
+) -> Vec<(&'a Sender, Scored)> {
+    let score = |sender: &'a Sender| {
+        let baskets = bought.get(&sender.id)?;
+        Some((sender, Scored::new(sender.id, sender.breadth, baskets, catalogue, together::LIMIT)))
+    };
+    senders.iter().filter_map(score).collect()
+}
+
+fn choose_threshold(client: &mut Client, options: &Rescore, points: &[curve::Point]) -> Result<f64> {
+    match (options.threshold, options.eligible) {
+        (Some(chosen), _) => Ok(chosen),
+        (None, Some(share)) => {
+            curve::threshold_for(points, share).context("no purchases to draw the threshold curve from")
+        }
+        (None, None) => {
+            Ok(client.query_one("SELECT similarity_threshold FROM consent_data.setting", &[])?.get(0))
+        }
     }
-    report.line(
-        "  threshold  catalogue similar to what a contact bought  of that, in a department bought from",
-        &json!({"step": "rescore", "event": "curve"}),
-    );
-    // Past the first threshold that opens nothing there is nothing to choose.
-    let useful = points.iter().position(|p| p.eligible == 0.0).map_or(points.len(), |i| i + 1);
-    for p in &points[..useful] {
-        report.line(
-            &format!("  {:9.2}  {:41.1} %  {:31.1} %", p.threshold, p.eligible * 100.0, p.inside * 100.0),
-            &p.json(),
-        );
+}
+
+/// Of everything that the rows of a version are made from: equal prints, equal rows. The standard library may change its
+/// hash between releases; the first night after that writes a version that it need not have.
+fn print(scored: &[Scored], lists: &[Lists<'_>], threshold: f64, per_contact: usize) -> String {
+    let mut hasher = DefaultHasher::new();
+    (FORMAT, threshold.to_bits(), per_contact).hash(&mut hasher);
+    for (scored, lists) in scored.iter().zip(lists) {
+        (scored.sender_id, scored.all, &scored.alone, baskets::print(lists.baskets)).hash(&mut hasher);
+        for pair in &scored.pairs {
+            (pair.low, pair.high, pair.both, pair.score.to_bits()).hash(&mut hasher);
+        }
+        for (score, category) in lists.neighbours.all() {
+            (score.to_bits(), category).hash(&mut hasher);
+        }
+        lists.neighbours.degrees().for_each(|degree| degree.hash(&mut hasher));
     }
-    report.line(&format!("  in use: {threshold:.2}"), &json!({"step": "rescore", "threshold": threshold}));
+    format!("{:016x}", hasher.finish())
 }

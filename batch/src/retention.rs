@@ -1,143 +1,126 @@
-//! Retention: whose data is near or past the end of its time, per sender, by the pack of the contact's country.
+//! Retention: whose data is near or past the end of its time, per sender, by the pack of the contact's country; and, in
+//! two steps, what the CRM has configured for them.
 //!
-//! The gate denies marketing to the expired by itself ([`pg_consent_policy::decide`]); this step records who reached
-//! which stage, so that the CRM can act. A dry run unless `--apply`.
+//! The gate denies marketing to the expired by itself ([`pg_consent_policy::decide`]). This step records who reached
+//! which stage, which announces the expired for a time of grace; a later run has the server judge each of them anew,
+//! under its lock, and act (`sql/24_retire.sql`). A dry run unless `--apply`.
+//!
+//! An ordinary run assesses what falls due by now, by an index. A full pass over all states follows a change of the
+//! rules, and the last one after [`FULL_PASS_DAYS`]: it is what finds new contacts, whose time is years away.
 
-use crate::arguments::{Arguments, Retention};
-use crate::connection::retrying;
+mod act;
+mod findings;
+mod pass;
+
+use crate::arguments::{Arguments, share};
+use crate::connection::Database;
 use crate::report::Report;
 use crate::run::{Finding, Outcome};
 use crate::states;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
+use clap::Args;
 use pg_consent_policy::question::Question;
-use pg_consent_policy::retention::{Stage, assess};
+use pg_consent_policy::retention::fingerprint;
 use postgres::Client;
-use serde_json::json;
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
 
-/// One contact that is no longer simply active.
-struct Due {
-    contact: String,
-    stage: Stage,
-    rule: String,
-    since: DateTime<Utc>,
-    ends_at: DateTime<Utc>,
+const FULL_PASS_DAYS: i32 = 7;
+
+#[derive(Debug, Clone, Args)]
+pub struct Retention {
+    /// Record the stages, and do what is configured with contacts announced by an earlier run; without it nothing is
+    /// written.
+    #[arg(long)]
+    pub apply: bool,
+    /// Judge as of this instant (RFC 3339); default now. A dry run only.
+    #[arg(long, conflicts_with = "apply")]
+    pub as_of: Option<DateTime<Utc>>,
+    /// Assess all contacts, not only those whose next stage falls due.
+    #[arg(long)]
+    pub full: bool,
+    /// Stop if more than this share of all contacts would newly expire, or be acted on.
+    #[arg(long, default_value_t = 0.2, value_parser = share)]
+    pub max_share: f64,
+    /// Go on although more than --max-share would newly expire or be acted on.
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub fn retention(
     client: &mut Client,
+    database: &Database,
     arguments: &Arguments,
     options: &Retention,
     run_id: i64,
     report: &Report,
 ) -> Result<Finding> {
     let contacts = states::count(client)?;
-    let senders = client.query("SELECT sender_id, name FROM consent_data.sender ORDER BY sender_id", &[])?;
-    let mut written = 0;
-    let mut by_stage: BTreeMap<String, u64> = BTreeMap::new();
-    let mut unassessable = 0;
-    for sender in &senders {
-        let (sender_id, name): (i32, String) = (sender.get(0), sender.get(1));
-        let bytes: Vec<u8> = client
-            .query_one(
-                "SELECT consent._question_bytes(consent.question('marketing', sender => $1, at => $2))",
-                &[&name, &options.as_of],
-            )
-            .context("the message kind `marketing` must exist")?
-            .get(0);
-        let question = Question::decode(&bytes)?;
-        let (due, failed) = find(client, &question, report, contacts)?;
-        unassessable += failed;
-        for d in &due {
-            *by_stage.entry(format!("{} ({})", d.stage.code(), d.rule)).or_default() += 1;
-        }
-        let news = not_yet_expired(client, sender_id, &due)?;
-        if news as f64 > options.max_share * contacts as f64 && !options.force {
-            report.line(
-                &format!(
-                    "{news} of {contacts} contacts would newly expire for {name}, more than --max-share; nothing \
-                     was written (--force to go on)"
-                ),
-                &json!({"step": "retention", "stopped": "max_share", "sender": name, "newly_expired": news}),
-            );
-            let figures = json!({"contacts": contacts, "newly_expired": news, "applied": false});
-            return Ok(Finding { outcome: Outcome::Stopped, figures });
-        }
-        if options.apply {
-            for chunk in due.chunks(arguments.chunk as usize) {
-                written += write(client, run_id, sender_id, chunk)?;
-            }
-        }
+    let questions = questions(client, options.as_of)?;
+    let rules = fingerprint(&questions);
+    let full = !options.apply || options.full || is_full_due(client, &rules)?;
+    let mut pass = if full {
+        pass::full(client, database, &questions, options.apply, report)?
+    } else {
+        pass::falling_due(client, &questions)?
+    };
+    let chunk = arguments.chunk as usize;
+    let news = pass.keep_news(client, chunk)?;
+    let due = act::due(client, run_id)?;
+    let acting: u64 = due.iter().map(|d| d.contacts).sum();
+    for (stage, n) in &news.by_stage {
+        let line = json!({"step": "retention", "stage": stage, "contacts": n});
+        report.line(&format!("  {n:>8}  {stage}"), &line);
     }
-    for (stage, n) in &by_stage {
-        report.line(
-            &format!("  {n:>8}  {stage}"),
-            &json!({"step": "retention", "stage": stage, "contacts": n}),
+    for d in &due {
+        let line = json!({"step": "retention", "action": d.action, "rule": d.rule, "due": d.contacts});
+        report.line(&format!("  {:>8}  to {} ({})", d.contacts, d.action, d.rule), &line);
+    }
+    let mut figures = json!({
+        "contacts": contacts, "full": full, "assessed": pass.assessed(), "stages": news.by_stage,
+        "newly_expired": news.expired, "to_act_on": acting, "unassessable": pass.unassessable(),
+        "applied": false,
+    });
+    let most = options.max_share * contacts as f64;
+    if (news.expired as f64 > most || acting as f64 > most) && !options.force {
+        let text = format!(
+            "of {contacts} contacts {} would newly expire and {acting} be acted on, more than --max-share; nothing was \
+             written (--force to go on)",
+            news.expired
         );
+        report.line(
+            &text,
+            &json!({"step": "retention", "stopped": "max_share", "newly_expired": news.expired}),
+        );
+        return Ok(Finding { outcome: Outcome::Findings, figures });
     }
-    Ok(Finding::done(json!({
-        "contacts": contacts, "stages": by_stage, "unassessable": unassessable, "applied": options.apply,
-        "recorded": written,
-    })))
+    if options.apply {
+        figures["recorded"] = pass.write(client, run_id, chunk, &rules)?.into();
+        figures["announced"] = act::announce_open(client, arguments.chunk)?.into();
+        figures["outcomes"] = act::act(client, run_id, acting, report)?;
+        figures["applied"] = Value::Bool(true);
+    }
+    Ok(Finding::done(figures))
 }
 
-fn find(client: &mut Client, question: &Question, report: &Report, contacts: u64) -> Result<(Vec<Due>, u64)> {
-    let bar = report.progress("retention", contacts);
-    let mut due = Vec::new();
-    let mut failed = 0;
-    states::for_each(
-        client,
-        |(contact, state)| match assess(state, question) {
-            Ok(Some(a)) if a.stage > Stage::Active && !a.held => Ok(Some(Due {
-                contact: contact.clone(),
-                stage: a.stage,
-                rule: a.rule.id.clone(),
-                since: a.since.to_utc(),
-                ends_at: a.ends_at.to_utc(),
-            })),
-            Ok(_) => Ok(None),
-            Err(e) => Err(e),
-        },
-        |batch| {
-            bar.inc(batch.len() as u64);
-            for one in batch {
-                match one {
-                    Ok(found) => due.extend(found),
-                    Err(_) => failed += 1,
-                }
-            }
-        },
+/// One question a sender, all at one instant.
+fn questions(client: &mut Client, as_of: Option<DateTime<Utc>>) -> Result<Vec<Question>> {
+    let rows = client
+        .query(
+            "SELECT consent._question_bytes(consent.question('marketing', sender => s.name, at => t.at))
+               FROM consent_data.sender s, (SELECT coalesce($1, now()) AS at) t ORDER BY s.sender_id",
+            &[&as_of],
+        )
+        .context("the message kind `marketing` must exist")?;
+    rows.iter().map(|row| Ok(Question::decode(row.get(0))?)).collect()
+}
+
+fn is_full_due(client: &mut Client, rules: &[u8]) -> Result<bool> {
+    let row = client.query_one(
+        "SELECT NOT EXISTS (SELECT FROM consent_data.retention_pass p
+                             WHERE p.fingerprint = $1 AND p.passed_at > now() - make_interval(days => $2))
+             OR NOT EXISTS (SELECT FROM consent_data.retention_due)",
+        &[&rules, &FULL_PASS_DAYS],
     )?;
-    bar.finish_and_clear();
-    Ok((due, failed))
-}
-
-/// How many of those past their end were not recorded as expired before.
-fn not_yet_expired(client: &mut Client, sender_id: i32, due: &[Due]) -> Result<u64> {
-    let expired = due.iter().filter(|d| d.stage == Stage::Expired).count() as u64;
-    let known: i64 = client
-        .query_one(
-            "SELECT count(DISTINCT contact_id) FROM consent_data.retention_action WHERE sender_id = $1 AND stage = 'expired'",
-            &[&sender_id],
-        )?
-        .get(0);
-    Ok(expired.saturating_sub(known as u64))
-}
-
-/// One row a contact and stage; a rerun adds none.
-fn write(client: &mut Client, run_id: i64, sender_id: i32, due: &[Due]) -> Result<u64> {
-    let contacts: Vec<&str> = due.iter().map(|d| d.contact.as_str()).collect();
-    let stages: Vec<&str> = due.iter().map(|d| d.stage.code()).collect();
-    let rules: Vec<&str> = due.iter().map(|d| d.rule.as_str()).collect();
-    let since: Vec<DateTime<Utc>> = due.iter().map(|d| d.since).collect();
-    let ends: Vec<DateTime<Utc>> = due.iter().map(|d| d.ends_at).collect();
-    let key_type: String = client.query_one("SELECT key_type FROM consent_data.setting", &[])?.get(0);
-    let insert = format!(
-        "INSERT INTO consent_data.retention_action (run_id, contact_id, sender_id, stage, rule, since, ends_at)
-         SELECT $1, c::{key_type}, $2, s, r, f, e
-           FROM unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[]) u (c, s, r, f, e)
-         ON CONFLICT (contact_id, sender_id, stage, ends_at) DO NOTHING"
-    );
-    retrying(|| client.execute(&insert, &[&run_id, &sender_id, &contacts, &stages, &rules, &since, &ends]))
+    Ok(row.get(0))
 }

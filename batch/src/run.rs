@@ -1,8 +1,9 @@
 //! One run: the lock, the steps in turn, and their record in `consent_data.run`.
 
-use crate::arguments::{Arguments, Refold, Step};
+use crate::arguments::{Arguments, Step};
+use crate::connection::Database;
 use crate::report::Report;
-use crate::{connection, refold, rescore, retention, status, steps};
+use crate::{refold, rescore, retention, simulate, status, steps, verify};
 use anyhow::{Context, Result};
 use postgres::Client;
 use serde_json::Value;
@@ -10,8 +11,8 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// A guard stopped the run before it did damage.
-    Stopped,
+    /// A guard stopped the run before it did damage, or differences were found.
+    Findings,
     /// Another run holds the lock.
     Busy,
 }
@@ -36,24 +37,33 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
         rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build_global()?;
     }
     let report = Report::new(arguments);
-    let mut client = connection::connect(arguments)?;
+    let database = Database::new(arguments)?;
+    let mut client = database.connect()?;
     if matches!(arguments.step, Step::Status) {
         return status::status(&mut client, &report);
+    }
+    if let Step::Simulate(options) = &arguments.step {
+        return simulate::simulate(&database, options, &report);
     }
     let locked: bool = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.get(0);
     if !locked {
         eprintln!("error: another run is under way");
         return Ok(Outcome::Busy);
     }
-    let outcome = all_steps(&mut client, arguments, &report);
+    let outcome = all_steps(&mut client, &database, arguments, &report);
     // The server would let go of it too, but only after we are gone: whoever follows at once must not find it held.
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).ok();
     outcome
 }
 
-fn all_steps(client: &mut Client, arguments: &Arguments, report: &Report) -> Result<Outcome> {
+fn all_steps(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    report: &Report,
+) -> Result<Outcome> {
     for step in steps(&arguments.step) {
-        let outcome = recorded(client, arguments, report, &step)?;
+        let outcome = recorded(client, database, arguments, report, &step)?;
         if outcome != Outcome::Done {
             return Ok(outcome);
         }
@@ -61,21 +71,27 @@ fn all_steps(client: &mut Client, arguments: &Arguments, report: &Report) -> Res
     Ok(Outcome::Done)
 }
 
-fn recorded(client: &mut Client, arguments: &Arguments, report: &Report, step: &Step) -> Result<Outcome> {
+fn recorded(
+    client: &mut Client,
+    database: &Database,
+    arguments: &Arguments,
+    report: &Report,
+    step: &Step,
+) -> Result<Outcome> {
     let id: i64 = client
         .query_one("INSERT INTO consent_data.run (step) VALUES ($1) RETURNING run_id", &[&step.name()])
         .context("is pg_consent set up in this database, and the role a member of consent_batch?")?
         .get(0);
     let result = match step {
-        Step::Refold(Refold { pending: true }) => refold::pending(client, arguments, report),
-        Step::Refold(_) => refold::refold(client, arguments, report),
-        Step::Rescore(options) => rescore::rescore(client, options, report),
-        Step::Retention(options) => retention::retention(client, arguments, options, id, report),
-        Step::Nightly { .. } | Step::Status => Ok(Finding::done(Value::Null)),
+        Step::Refold(options) => refold::run(client, options, arguments, report),
+        Step::Verify(options) => verify::verify(database, options, arguments, report),
+        Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
+        Step::Retention(options) => retention::retention(client, database, arguments, options, id, report),
+        Step::Nightly { .. } | Step::Simulate(_) | Step::Status => Ok(Finding::done(Value::Null)),
     };
     let (outcome, figures) = match &result {
         Ok(f) if f.outcome == Outcome::Done => ("done", f.figures.clone()),
-        Ok(f) => ("stopped", f.figures.clone()),
+        Ok(f) => ("findings", f.figures.clone()),
         Err(_) => ("failed", Value::Object(serde_json::Map::new())),
     };
     client.execute(

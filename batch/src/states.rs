@@ -1,4 +1,13 @@
-//! Reading all states: one binary COPY, decoded on all cores.
+//! Reading all states: [`scan`] over several sessions under one [`Snapshot`], decoded where the bytes lie.
+
+mod key;
+mod scan;
+mod snapshot;
+pub mod wire;
+
+pub use key::{Key, KeyType, Keys};
+pub use scan::{Stored, scan};
+pub use snapshot::Snapshot;
 
 use anyhow::{Context, Result};
 use fallible_iterator::FallibleIterator;
@@ -8,7 +17,7 @@ use postgres::types::Type;
 use rayon::prelude::*;
 
 /// A contact's key, as text, and its stored state.
-pub type Stored = (String, Vec<u8>);
+type Row = (String, Vec<u8>);
 
 /// States held in memory at a time.
 const BATCH: usize = 50_000;
@@ -17,14 +26,14 @@ const BATCH: usize = 50_000;
 /// of arrival. A contact too large for its row comes once, with its full state.
 pub fn for_each<T: Send>(
     client: &mut Client,
-    work: impl Fn(&Stored) -> T + Sync,
+    work: impl Fn(&Row) -> T + Sync,
     mut take: impl FnMut(Vec<T>),
 ) -> Result<u64> {
     let query = "COPY (SELECT d.contact_id::text, consent._state_bytes(d.state) FROM consent.decidable d
                         WHERE d.state IS NOT NULL AND NOT consent._overflows(d.state)) TO STDOUT (FORMAT binary)";
     let reader = client.copy_out(query).context("reading states")?;
     let mut rows = BinaryCopyOutIter::new(reader, &[Type::TEXT, Type::BYTEA]);
-    let mut batch: Vec<Stored> = Vec::with_capacity(BATCH);
+    let mut batch: Vec<Row> = Vec::with_capacity(BATCH);
     let mut seen = 0;
     loop {
         let row = rows.next()?;

@@ -1,11 +1,11 @@
 //! The category tree.
 
 use anyhow::Result;
-use pg_consent_policy::similarity::TreePair;
 use postgres::Client;
 use std::collections::HashMap;
 
 struct Node {
+    name: String,
     parent: Option<i32>,
     sensitive: bool,
 }
@@ -20,13 +20,19 @@ const MAX_DEPTH: usize = 64;
 impl Tree {
     pub fn read(client: &mut Client) -> Result<Tree> {
         let rows =
-            client.query("SELECT category_id, parent_id, sensitive FROM consent_data.category", &[])?;
-        let nodes = rows.iter().map(|r| (r.get(0), Node { parent: r.get(1), sensitive: r.get(2) })).collect();
+            client.query("SELECT category_id, parent_id, sensitive, name FROM consent_data.category", &[])?;
+        let node = |r: &postgres::Row| Node { parent: r.get(1), sensitive: r.get(2), name: r.get(3) };
+        let nodes = rows.iter().map(|r| (r.get(0), node(r))).collect();
         Ok(Tree { nodes })
     }
 
-    pub fn len(&self) -> usize {
-        self.nodes.len()
+    pub fn ids(&self) -> impl Iterator<Item = i32> {
+        self.nodes.keys().copied()
+    }
+
+    /// For people; a category that is gone shows its number.
+    pub fn name(&self, category: i32) -> String {
+        self.nodes.get(&category).map_or_else(|| category.to_string(), |n| n.name.clone())
     }
 
     /// The category and all above it, the department (a child of the root) last.
@@ -35,24 +41,18 @@ impl Tree {
         up.take(MAX_DEPTH).collect()
     }
 
-    pub fn department(&self, category: i32) -> i32 {
-        self.path(category).last().copied().unwrap_or(category)
+    /// A category within a sensitive one is sensitive too.
+    pub fn is_sensitive(&self, path: &[i32]) -> bool {
+        path.iter().any(|c| self.nodes.get(c).is_some_and(|n| n.sensitive))
     }
+}
 
-    /// How two categories lie in the tree, and their deepest common ancestor.
-    pub fn pair(&self, a: i32, b: i32) -> (TreePair, Option<i32>) {
-        let (up_a, up_b) = (self.path(a), self.path(b));
-        let common = up_a.iter().rev().zip(up_b.iter().rev()).take_while(|(x, y)| x == y).count();
-        let ancestor = common.checked_sub(1).and_then(|depth| up_a.iter().rev().nth(depth).copied());
-        let sensitive = |c: &i32| self.nodes.get(c).is_some_and(|n| n.sensitive);
-        let pair = TreePair {
-            depth_a: up_a.len() as u32,
-            depth_b: up_b.len() as u32,
-            common: common as u32,
-            // A category within a sensitive one is sensitive too.
-            sensitive: up_a.iter().chain(&up_b).any(sensitive),
-        };
-        (pair, ancestor)
+#[cfg(test)]
+impl Tree {
+    /// Of (category, parent, sensitive); each is named after its number.
+    pub fn of(nodes: &[(i32, Option<i32>, bool)]) -> Tree {
+        let node = |&(id, parent, sensitive)| (id, Node { name: format!("c{id}"), parent, sensitive });
+        Tree { nodes: nodes.iter().map(node).collect() }
     }
 }
 
@@ -60,40 +60,14 @@ impl Tree {
 mod tests {
     use super::*;
 
-    fn tree() -> Tree {
-        let node = |parent, sensitive| Node { parent, sensitive };
-        Tree {
-            nodes: HashMap::from([
-                (1, node(None, false)),
-                (2, node(Some(1), false)),
-                (3, node(Some(1), false)),
-                (4, node(Some(2), false)),
-                (5, node(None, true)),
-                (6, node(Some(5), false)),
-            ]),
-        }
-    }
-
     #[test]
-    fn cousins_meet_at_their_department() {
-        let (pair, ancestor) = tree().pair(4, 3);
-        assert_eq!((pair.depth_a, pair.depth_b, pair.common, pair.sensitive), (3, 2, 1, false));
-        assert_eq!(ancestor, Some(1));
-        assert_eq!(tree().department(4), 1);
+    fn a_loop_in_the_tree_ends() {
+        assert_eq!(Tree::of(&[(1, Some(2), false), (2, Some(1), false)]).path(1).len(), MAX_DEPTH);
     }
 
     #[test]
     fn what_lies_within_a_sensitive_category_is_sensitive() {
-        let (pair, ancestor) = tree().pair(4, 6);
-        assert!(pair.sensitive && pair.common == 0 && ancestor.is_none());
-    }
-
-    #[test]
-    fn a_loop_in_the_tree_ends() {
-        let nodes = HashMap::from([
-            (1, Node { parent: Some(2), sensitive: false }),
-            (2, Node { parent: Some(1), sensitive: false }),
-        ]);
-        assert_eq!(Tree { nodes }.path(1).len(), MAX_DEPTH);
+        let tree = Tree::of(&[(5, None, true), (6, Some(5), false), (7, None, false)]);
+        assert!(tree.is_sensitive(&tree.path(6)) && !tree.is_sensitive(&tree.path(7)));
     }
 }

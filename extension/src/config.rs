@@ -15,6 +15,7 @@ use pg_consent_policy::question::{Form, PolicyDecision, Question, Sender};
 use pg_consent_policy::time::Instant;
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -65,6 +66,8 @@ pub struct Config {
     decisions: Vec<PolicyDecision>,
     /// The compiled-in packs with the own rules.
     packs: Rc<Vec<Pack>>,
+    /// The own rules in force, by name.
+    own_rules: Vec<(String, Value)>,
     policy_version: String,
     marketing_off: bool,
     /// For the planner.
@@ -143,6 +146,7 @@ impl Config {
             parents: HashMap::new(),
             decisions: Vec::new(),
             packs: Rc::default(),
+            own_rules: Vec::new(),
             policy_version: pack::POLICY_VERSION.to_owned(),
             marketing_off: true,
             yes_rate: USUAL_YES_RATE,
@@ -243,7 +247,7 @@ impl Config {
             "SELECT name::text, document::text FROM consent_data.policy_override WHERE enabled ORDER BY name",
             |r| own_rules.extend(read_override(r)),
         )?;
-        config.apply(&own_rules);
+        config.apply(own_rules);
         let mut generations = Vec::new();
         pg::rows("SELECT generation::int4, fingerprint FROM consent_data.key_generation", |r| {
             // One that can't be read must not be passed over.
@@ -258,8 +262,8 @@ impl Config {
     }
 
     /// Own rules that are not valid under this version are named in the server's log, and close their pack.
-    fn apply(&mut self, own_rules: &[(String, serde_json::Value)]) {
-        let applied = overlay::apply(pack::builtin(), own_rules);
+    fn apply(&mut self, own_rules: Vec<(String, Value)>) {
+        let applied = overlay::apply(pack::builtin(), &own_rules);
         for refused in &applied.refused {
             let faults: Vec<String> = refused.faults.iter().map(ToString::to_string).collect();
             log!(
@@ -272,6 +276,12 @@ impl Config {
             self.policy_version.push_str("+own");
         }
         self.packs = Rc::new(applied.packs);
+        self.own_rules = own_rules;
+    }
+
+    /// The packs as they would be with a draft beside the own rules in force.
+    pub fn draft(&self, document: &Value) -> Result<overlay::Draft, Error> {
+        overlay::draft(pack::builtin(), &self.own_rules, document).map_err(Error::Draft)
     }
 
     /// The keys under which the data's addresses were hashed, the newest first; never none.
@@ -305,7 +315,7 @@ fn read_kind(r: &pg::Row) -> Option<(String, Kind)> {
     Some((text(1)?, kind))
 }
 
-fn read_override(r: &pg::Row) -> Option<(String, serde_json::Value)> {
+fn read_override(r: &pg::Row) -> Option<(String, Value)> {
     // PostgreSQL takes numbers that are none here; what can't be read is no document, which denies.
     let document = serde_json::from_str(&r.get::<String>(2)?).unwrap_or_default();
     Some((r.get::<String>(1)?, document))

@@ -2,6 +2,7 @@
 
 use pg_consent_policy::address::AddressError;
 use pg_consent_policy::codes::UnknownCode;
+use pg_consent_policy::pack::Fault;
 use pg_consent_policy::profile::ProfileError;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::PgSqlErrorCode as Code;
@@ -38,6 +39,8 @@ pub enum Error {
     Key(&'static str),
     #[error("the address key is {fault}")]
     KeyFile { file: String, fault: &'static str },
+    #[error("the draft is not valid")]
+    Draft(Vec<Fault>),
     #[error("configuration could not be read: {0}")]
     Configuration(String),
 }
@@ -58,9 +61,11 @@ impl Error {
             Error::Unknown { .. } | Error::Jurisdiction { .. } | Error::NoDefaultSender => {
                 Code::ERRCODE_UNDEFINED_OBJECT
             }
-            Error::Code(_) | Error::Address(_) | Error::Profile(_) | Error::Malformed { .. } => {
-                Code::ERRCODE_INVALID_PARAMETER_VALUE
-            }
+            Error::Code(_)
+            | Error::Address(_)
+            | Error::Profile(_)
+            | Error::Malformed { .. }
+            | Error::Draft(_) => Code::ERRCODE_INVALID_PARAMETER_VALUE,
             Error::Null { .. } => Code::ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::Corrupt(_) => Code::ERRCODE_INVALID_TEXT_REPRESENTATION,
             Error::ForgedQuestion | Error::NotByHand => Code::ERRCODE_INSUFFICIENT_PRIVILEGE,
@@ -73,6 +78,10 @@ impl Error {
         match self {
             Error::Code(e) => Some(format!("expected one of: {}", e.expected.join(", "))),
             Error::Malformed { expected, .. } => Some(format!("expected {expected}")),
+            // As consent.validate_policy words them, one a line.
+            Error::Draft(faults) => {
+                Some(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
             Error::ForgedQuestion => Some("a forged question could say yes to anything".into()),
             _ => None,
         }
@@ -91,6 +100,9 @@ impl Error {
             }
             Error::NoDefaultSender => {
                 "name the sender, or set is_default on one row of consent_data.sender".into()
+            }
+            Error::Draft(_) => {
+                "a draft `extends` a pack as own rules do, or is a whole pack that replaces one of its id or adds one".into()
             }
             Error::ForgedQuestion => "use consent.question(message_kind, product_category)".into(),
             Error::Corrupt("state") => {

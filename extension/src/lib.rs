@@ -5,11 +5,15 @@
 //!
 //! - [`values`]: the types `state` and `question`, facts, merging
 //! - [`addresses`]: keyed hashes of addresses, codes of countries
+//! - [`fold`]: the aggregate of facts, and what is stored of it
+//! - [`drift`]: in what two states differ
 //! - [`gate`]: `@@`, `can_send`, `explain`
 //! - [`config`]: senders, kinds, categories and switches, cached until they change
+//! - [`draft`]: questions under a draft of the law
 //! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
+//! - [`retention`]: who may be retired, and the action in the CRM
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
 // pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
@@ -19,12 +23,16 @@ use pgrx::prelude::*;
 
 mod addresses;
 mod config;
+mod draft;
+mod drift;
 mod error;
+mod fold;
 mod gate;
 mod key;
 mod law;
 #[allow(unsafe_code)]
 mod pg;
+mod retention;
 mod status;
 mod values;
 
@@ -64,7 +72,8 @@ extension_sql_file!("../../sql/21_status.sql", name = "status", requires = ["exp
 extension_sql_file!("../../sql/22_keys.sql", name = "keys", requires = ["status"]);
 extension_sql_file!("../../sql/23_similar.sql", name = "similar", requires = ["keys"]);
 extension_sql_file!("../../sql/24_retention.sql", name = "retention", requires = ["similar"]);
-extension_sql_file!("../../sql/25_verify.sql", name = "verify", requires = ["retention"]);
+extension_sql_file!("../../sql/24_retire.sql", name = "retire", requires = ["retention"]);
+extension_sql_file!("../../sql/25_verify.sql", name = "verify", requires = ["retire"]);
 extension_sql_file!("../../sql/26_report.sql", name = "report", requires = ["verify"]);
 extension_sql_file!("../../sql/27_setup.sql", name = "setup", requires = ["report"]);
 extension_sql_file!("../../sql/28_grants.sql", name = "grants", requires = ["setup"], finalize);
@@ -95,6 +104,7 @@ const _: &[&str] = &[
     include_str!("../../sql/22_keys.sql"),
     include_str!("../../sql/23_similar.sql"),
     include_str!("../../sql/24_retention.sql"),
+    include_str!("../../sql/24_retire.sql"),
     include_str!("../../sql/25_verify.sql"),
     include_str!("../../sql/26_report.sql"),
     include_str!("../../sql/27_setup.sql"),

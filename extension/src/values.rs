@@ -9,7 +9,7 @@ use pg_consent_policy::explain;
 use pg_consent_policy::fact::{Expiry, Fact};
 use pg_consent_policy::profile::{AddressInUse, Profile};
 use pg_consent_policy::question::Question;
-use pg_consent_policy::state::{MAX_STATE_BYTES, State, StateView};
+use pg_consent_policy::state::{State, StateView};
 use pg_consent_policy::time::Instant;
 use pgrx::prelude::*;
 use pgrx::{Array, JsonB};
@@ -79,17 +79,6 @@ fn _merge(a: &[u8], b: &[u8]) -> Result<Vec<u8>> {
     let mut merged = decode(a)?;
     merged.merge(&decode(b)?);
     Ok(merged.encode())
-}
-
-/// What is stored of a state: itself, or without its relationships where it is too large for a row.
-#[pg_extern(sql = false)]
-fn _cap(state: &[u8]) -> Result<Vec<u8>> {
-    let full = decode(state)?;
-    if state.len() > MAX_STATE_BYTES || full.overflow {
-        Ok(full.capped().encode())
-    } else {
-        Ok(state.to_vec())
-    }
 }
 
 #[pg_extern(sql = false)]

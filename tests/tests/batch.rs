@@ -12,17 +12,18 @@ fn program() -> PathBuf {
     here.ancestors().nth(2).unwrap().join("consent-batch")
 }
 
-fn batch(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
+pub fn batch(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
     let run = Command::new(program())
         .args(arguments)
-        .args(["--text", "--database", &cluster.url("postgres", "postgres")])
+        .args(if arguments.contains(&"--json") { &[][..] } else { &["--text"] })
+        .args(["--database", &cluster.url("postgres", "postgres")])
         .output()
         .expect("target/release/consent-batch: cargo build --release -p consent-batch");
     (run.status.code().unwrap_or(-1), String::from_utf8_lossy(&run.stdout).into_owned())
 }
 
 /// French customers 1 to 9, who bought shoes: the first three too long ago.
-fn start() -> (Cluster, Client) {
+pub fn start() -> (Cluster, Client) {
     let cluster = Cluster::start(Options::default()).unwrap();
     let mut client = shop::set_up(&cluster, "bigint");
     client

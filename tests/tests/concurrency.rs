@@ -1,10 +1,9 @@
 //! Imports, sales, merges, changes of address and refusals, all at once: the CRM must never meet a deadlock of ours, every
 //! committed refusal denies from its commit on, and in the end each state is what a whole fold gives.
 
+use crate::refusing::{self, UNTOUCHED, may, scripts, way, why};
 use crate::shop;
 use pg_consent_tests::cluster::{Cluster, Options};
-use postgres::Client;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,45 +13,15 @@ const LOAD: &[(&str, u32)] =
     &[("import", 2), ("order", 5), ("address", 3), ("merge", 1), ("opt_out", 3), ("opt_in", 2)];
 const CLIENTS: usize = 16;
 
-/// Ways of refusing of which only the CRM's tables or our functions know; each concerns contact $1.
-const WAYS: &[&str] = &[
-    "SELECT consent.opt_out(%::bigint)",
-    "SELECT consent.object(%::bigint)",
-    "SELECT count(*) FROM consent.opt_out_addresses(ARRAY['C%@Example.org'])",
-    "INSERT INTO crm.list (customer, opted_out) VALUES (%, true)",
-    "INSERT INTO crm.blacklist (email) VALUES ('\"C\" <c%@example.org>')",
-    "UPDATE crm.sale SET kind = 'cancelled' WHERE customer = %",
-    "DELETE FROM crm.sale WHERE customer = %",
-    "UPDATE crm.customer SET country = NULL WHERE id = %",
-    "INSERT INTO crm.sale (customer, at, category, kind, refused) VALUES (%, now(), 'shoes', 'purchase', true)",
-];
-
 fn seconds() -> u64 {
     std::env::var("CONCURRENCY_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60)
-}
-
-fn may(asker: &mut Client, contact: i64) -> [bool; 2] {
-    let row = asker
-        .query_one(
-            "SELECT consent.can_send($1::bigint, 'newsletter', 'shoes'),
-                    $1 IN (SELECT contact_id FROM consent.audience('newsletter', 'shoes'))",
-            &[&contact],
-        )
-        .unwrap();
-    [row.get(0), row.get(1)]
-}
-
-fn why(asker: &mut Client, contact: i64) -> String {
-    let asked = "SELECT format('%s %s', reason, freshness) FROM consent.explain_send($1::bigint, 'newsletter', 'shoes')";
-    asker.query_one(asked, &[&contact]).unwrap().get(0)
 }
 
 #[test]
 fn no_refusal_is_lost_and_no_deadlock_reaches_the_crm_under_load() {
     let cluster = Cluster::start(Options::default()).unwrap();
     let mut client = shop::set_up(&cluster, "bigint");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pgbench");
-    client.batch_execute(&std::fs::read_to_string(folder.join("setup.sql")).unwrap()).unwrap();
+    refusing::set_up(&mut client);
 
     let over = AtomicBool::new(false);
     let refused = std::thread::scope(|scope| {
@@ -69,7 +38,7 @@ fn no_refusal_is_lost_and_no_deadlock_reaches_the_crm_under_load() {
             &seconds().to_string(),
         ]);
         for (script, weight) in LOAD {
-            pgbench.arg("-f").arg(format!("{}@{weight}", folder.join(format!("{script}.sql")).display()));
+            pgbench.arg("-f").arg(format!("{}@{weight}", scripts().join(format!("{script}.sql")).display()));
         }
         let output = pgbench.arg("postgres").output().unwrap();
         over.store(true, Ordering::Relaxed);
@@ -113,12 +82,12 @@ fn refuse_until(cluster: &Cluster, over: &AtomicBool) -> usize {
     let mut refused: Vec<i64> = Vec::new();
     let start = Instant::now();
     while !over.load(Ordering::Relaxed) && refused.len() < 1000 {
-        let contact = 1_000_001 + refused.len() as i64;
-        let way = WAYS[refused.len() % WAYS.len()];
+        let contact = UNTOUCHED.start() + refused.len() as i64;
+        let way = way(refused.len(), contact);
         let before = may(&mut asker, contact);
         assert_eq!(before, [true, true], "{contact} before `{way}`: {}", why(&mut asker, contact));
         let mut t = crm.transaction().unwrap();
-        t.batch_execute(&way.replace('%', &contact.to_string())).unwrap();
+        t.batch_execute(&way).unwrap();
         t.commit().unwrap();
         assert_eq!(
             may(&mut asker, contact),

@@ -1,181 +1,209 @@
-//! Writing scores: COPY into rows of a new version, which comes into use as a whole.
+//! Writing a version: pairs into rows of `similarity` that nobody uses yet, lists into a table of their own; then both
+//! come into use in one transaction.
+//!
+//! A run that is killed leaves rows and a table of a version that never came into use; the next run removes both, and its
+//! own version has the same number.
 
-use super::baskets::Baskets;
-use super::{Pair, Scored};
+use super::catalogue::Catalogue;
+use super::lists::{Lists, Ranking, Similar};
+use super::pairs::Scored;
+use crate::connection::{Database, retrying};
 use crate::report::Report;
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use indicatif::ProgressBar;
 use postgres::Client;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::Type;
-use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use serde_json::json;
+use std::io::Write;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-/// Versions kept for comparison, the one in use included.
+/// Versions of the pairs kept for comparison, the one in use included.
 const KEPT_VERSIONS: i32 = 3;
+/// Bytes of rows sent at a time.
+const BUFFER: usize = 1 << 18;
 
-pub fn store(client: &mut Client, scored: &[Scored], threshold: f64, report: &Report) -> Result<i32> {
-    let total: usize = scored.iter().map(|s| s.pairs.len()).sum();
-    let bar = report.progress("pairs", total as u64);
-    let mut transaction = client.transaction()?;
-    let version: i32 = transaction
-        .query_one(
-            "SELECT greatest(coalesce(max(version), 0), (SELECT similarity_version FROM consent_data.setting)) + 1
-               FROM consent_data.similarity",
-            &[],
-        )?
-        .get(0);
-    let sink = transaction.copy_in(
+/// All that a version consists of.
+pub struct Edition<'a> {
+    pub scored: &'a [Scored],
+    pub lists: &'a [Lists<'a>],
+    pub catalogue: &'a Catalogue,
+    pub threshold: f64,
+    /// Similar categories kept for each contact.
+    pub per_contact: usize,
+    /// Two editions with one print have the same rows.
+    pub print: String,
+    /// The oldest transaction that the snapshot does not see; who was erased since then is in the lists still.
+    pub oldest: String,
+}
+
+pub struct InUse {
+    pub version: i32,
+    threshold: f64,
+    print: Option<String>,
+}
+
+impl InUse {
+    pub fn is(&self, edition: &Edition<'_>) -> bool {
+        self.print.as_ref() == Some(&edition.print) && self.threshold == edition.threshold
+    }
+}
+
+pub fn in_use(client: &mut Client) -> Result<InUse> {
+    let row = client.query_one(
+        "SELECT t.similarity_version, t.similarity_threshold, v.print
+           FROM consent_data.setting t LEFT JOIN consent_data.similarity_version v ON v.version = t.similarity_version",
+        &[],
+    )?;
+    Ok(InUse { version: row.get(0), threshold: row.get(1), print: row.get(2) })
+}
+
+/// Writes `version` and brings it into use; answers with how many lists it has.
+pub fn store(
+    client: &mut Client,
+    database: &Database,
+    version: i32,
+    edition: &Edition<'_>,
+    report: &Report,
+) -> Result<u64> {
+    let unused = version - 1;
+    retrying(|| client.execute("DELETE FROM consent_data.similarity WHERE version > $1", &[&unused]))?;
+    retrying(|| client.execute("SELECT consent._similar_prepare($1)", &[&version]))?;
+    let total: usize = edition.lists.iter().map(|l| l.baskets.len()).sum();
+    let bar = report.progress("similar", total as u64);
+    write_pairs(client, version, edition)?;
+    let lists = write_lists(database, version, edition, &bar)?;
+    bar.finish_and_clear();
+    client.execute("SELECT consent._similar_index($1)", &[&version])?;
+    retrying(|| {
+        client.execute(
+            "SELECT consent._similar_publish($1, $2, $3, $4::text::xid)",
+            &[&version, &edition.threshold, &edition.print, &edition.oldest],
+        )
+    })?;
+    remove_old(client, version, report)?;
+    Ok(lists)
+}
+
+fn write_pairs(client: &mut Client, version: i32, edition: &Edition<'_>) -> Result<()> {
+    let sink = client.copy_in(
         "COPY consent_data.similarity (version, sender_id, category_a, category_b, score, common_ancestor, wu_palmer,
              buyers_a, buyers_b, buyers_both, buyers_all, expected_both, npmi, llr, evidence, threshold)
          FROM STDIN (FORMAT binary)",
     )?;
-    let (int, float, bigint) = (Type::INT4, Type::FLOAT8, Type::INT8);
+    let (int, float, bigint) = (|| Type::INT4, || Type::FLOAT8, || Type::INT8);
+    #[rustfmt::skip]
     let types = [
-        int.clone(),
-        int.clone(),
-        int.clone(),
-        int.clone(),
-        float.clone(),
-        int,
-        float.clone(),
-        bigint.clone(),
-        bigint.clone(),
-        bigint.clone(),
-        bigint,
-        float.clone(),
-        float.clone(),
-        float.clone(),
-        Type::BOOL,
-        float,
+        int(), int(), int(), int(), float(), int(), float(),
+        bigint(), bigint(), bigint(), bigint(), float(), float(), float(), Type::BOOL, float(),
     ];
     let mut writer = BinaryCopyInWriter::new(sink, &types);
-    for sender in scored {
-        for p in &sender.pairs {
-            let (c, s) = (p.counts, p.score);
-            let [a, b, both, all] = [c.a, c.b, c.both, c.all].map(|n| n as i64);
+    for scored in edition.scored {
+        for pair in &scored.pairs {
+            let r = scored.reason(pair, edition.catalogue);
+            let [a, b, both, all] = [r.counts.a, r.counts.b, r.counts.both, r.counts.all].map(|n| n as i64);
+            let s = r.score;
+            #[rustfmt::skip]
             writer.write(&[
-                &version,
-                &sender.sender_id,
-                &p.a,
-                &p.b,
-                &s.score,
-                &p.ancestor,
-                &s.wu_palmer,
-                &a,
-                &b,
-                &both,
-                &all,
-                &s.expected,
-                &s.npmi,
-                &s.llr,
-                &s.evidence,
-                &threshold,
+                &version, &scored.sender_id, &r.a, &r.b, &s.score, &r.ancestor, &s.wu_palmer,
+                &a, &b, &both, &all, &s.expected, &s.npmi, &s.llr, &s.evidence, &edition.threshold,
             ])?;
-            bar.inc(1);
         }
     }
     writer.finish()?;
-    transaction.execute(
-        "UPDATE consent_data.setting SET similarity_version = $1, similarity_threshold = $2",
-        &[&version, &threshold],
-    )?;
-    transaction
-        .execute("DELETE FROM consent_data.similarity WHERE version <= $1", &[&(version - KEPT_VERSIONS)])?;
-    transaction.commit()?;
-    bar.finish_and_clear();
-    Ok(version)
+    Ok(())
 }
 
-/// Per contact the categories most similar to what was bought and not bought yet, and the purchase each rests on.
-/// For ranking and for people: the decision uses the pairs.
-pub fn contact_similar(
-    client: &mut Client,
-    scored: &[Scored],
-    baskets: &BTreeMap<i32, Baskets>,
-    threshold: f64,
-    version: i32,
-    per_contact: usize,
-) -> Result<u64> {
-    let key_type: String = client.query_one("SELECT key_type FROM consent_data.setting", &[])?.get(0);
-    let mut transaction = client.transaction()?;
-    transaction.batch_execute(
-        "CREATE TEMPORARY TABLE similar_load (sender_id integer, contact text, category_id integer, score float8,
-             rests_on integer) ON COMMIT DROP",
-    )?;
-    let sink = transaction.copy_in("COPY pg_temp.similar_load FROM STDIN (FORMAT binary)")?;
-    let mut writer =
-        BinaryCopyInWriter::new(sink, &[Type::INT4, Type::TEXT, Type::INT4, Type::FLOAT8, Type::INT4]);
-    for sender in scored {
-        let Some(buyers) = baskets.get(&sender.sender_id) else { continue };
-        let neighbours = similar_to(&sender.pairs, buyers, threshold);
-        let best: Vec<_> = buyers
-            .baskets
-            .par_iter()
-            .map(|basket| (&basket.contact, best_of(&basket.bought, &neighbours, per_contact)))
-            .collect();
-        for (contact, rows) in best {
-            for (score, category, on) in rows {
-                let (category, on) =
-                    (buyers.categories()[category as usize], buyers.categories()[on as usize]);
-                writer.write(&[&sender.sender_id, contact, &category, &score, &on])?;
+/// Lists are made while they are written, over several sessions, so that none of them is held.
+fn write_lists(database: &Database, version: i32, edition: &Edition<'_>, bar: &ProgressBar) -> Result<u64> {
+    let lists = edition.lists.iter();
+    let chunks: Vec<_> = lists
+        .flat_map(|l| l.baskets.chunks().into_iter().map(move |(part, contacts)| (l, part, contacts)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<u64> {
+        let mut client = database.connect()?;
+        let mut sink = client.copy_in(&format!(
+            "COPY consent_data.contact_similar_{version} (version, sender_id, contact_id, category_ids, scores, rests_on)
+             FROM STDIN (FORMAT binary)"
+        ))?;
+        let mut out = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+        let mut written = 0;
+        let mut ranking: Option<(i32, Ranking<'_>)> = None;
+        while let Some((lists, part, contacts)) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let contacts: Range<usize> = contacts.clone();
+            bar.inc(contacts.len() as u64);
+            if ranking.as_ref().is_none_or(|r| r.0 != lists.sender_id) {
+                ranking = Some((lists.sender_id, Ranking::new(&lists.neighbours, edition.per_contact)));
             }
-        }
-    }
-    writer.finish()?;
-    let written = transaction.execute(
-        &format!(
-            "INSERT INTO consent_data.contact_similar (version, sender_id, contact_id, category_id, score, rests_on)
-             SELECT $1, sender_id, contact::{key_type}, category_id, score, rests_on FROM pg_temp.similar_load"
-        ),
-        &[&version],
-    )?;
-    transaction.execute("DELETE FROM consent_data.contact_similar WHERE version < $1", &[&version])?;
-    transaction.commit()?;
-    Ok(written)
-}
-
-type Neighbours = HashMap<u32, Vec<(f64, u32)>>;
-
-fn similar_to(pairs: &[Pair], buyers: &Baskets, threshold: f64) -> Neighbours {
-    let mut neighbours = Neighbours::new();
-    for pair in pairs.iter().filter(|p| p.score.score >= threshold) {
-        if let (Some(a), Some(b)) = (buyers.position(pair.a), buyers.position(pair.b)) {
-            neighbours.entry(a).or_default().push((pair.score.score, b));
-            neighbours.entry(b).or_default().push((pair.score.score, a));
-        }
-    }
-    neighbours
-}
-
-/// (score, category, the purchase it rests on), the best first.
-fn best_of(bought: &[u32], neighbours: &Neighbours, most: usize) -> Vec<(f64, u32, u32)> {
-    let own: HashSet<u32> = bought.iter().copied().collect();
-    let mut best: HashMap<u32, (f64, u32)> = HashMap::new();
-    for &on in bought {
-        for &(score, category) in neighbours.get(&on).into_iter().flatten() {
-            if !own.contains(&category) {
-                let entry = best.entry(category).or_insert((score, on));
-                if (score, on) > *entry {
-                    *entry = (score, on);
+            let Some((sender_id, ranking)) = &mut ranking else { continue };
+            for i in contacts {
+                let similar = ranking.of(part.basket(i));
+                if !similar.is_empty() {
+                    row(&mut out, [version, *sender_id], part.contact(i).bytes, similar, edition.catalogue);
+                    written += 1;
+                }
+                if out.len() > BUFFER {
+                    sink.write_all(&out)?;
+                    out.clear();
                 }
             }
         }
-    }
-    let mut rows: Vec<_> = best.into_iter().map(|(category, (score, on))| (score, category, on)).collect();
-    rows.sort_unstable_by(|x, y| y.0.total_cmp(&x.0).then(x.1.cmp(&y.1)));
-    rows.truncate(most);
-    rows
+        out.extend((-1i16).to_be_bytes());
+        sink.write_all(&out)?;
+        sink.finish()?;
+        Ok(written)
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..database.sessions()).map(|_| scope.spawn(work)).collect();
+        let join = |t: thread::ScopedJoinHandle<'_, Result<u64>>| {
+            t.join().unwrap_or_else(|_| Err(anyhow!("a writing thread panicked")))
+        };
+        threads.into_iter().map(join).sum()
+    })
 }
 
-/// Pairs that count as similar now and did not in the version before, or the other way round.
-pub fn changed_sides(client: &mut Client, version: i32) -> Result<i64> {
-    let similar = "SELECT sender_id, category_a, category_b FROM consent_data.similarity WHERE score >= threshold AND version";
-    let row = client.query_one(
-        &format!(
-            "SELECT count(*) FROM (({similar} = $1 EXCEPT {similar} = $1 - 1)
-                        UNION ALL ({similar} = $1 - 1 EXCEPT {similar} = $1)) d"
-        ),
-        &[&version],
-    )?;
-    Ok(row.get(0))
+/// One row of binary COPY: version, sender, contact, and three arrays. By hand, since it is done for every contact.
+fn row(out: &mut Vec<u8>, head: [i32; 2], contact: &[u8], similar: &[Similar], catalogue: &Catalogue) {
+    out.extend(6i16.to_be_bytes());
+    for number in head {
+        out.extend(4i32.to_be_bytes());
+        out.extend(number.to_be_bytes());
+    }
+    out.extend((contact.len() as i32).to_be_bytes());
+    out.extend_from_slice(contact);
+    array(out, &Type::INT4, similar.iter().map(|s| catalogue.id(s.category).to_be_bytes()));
+    array(out, &Type::FLOAT4, similar.iter().map(|s| (s.score as f32).to_be_bytes()));
+    array(out, &Type::INT4, similar.iter().map(|s| catalogue.id(s.rests_on).to_be_bytes()));
+}
+
+/// An array without NULLs of values of four bytes, with its length before it.
+fn array(out: &mut Vec<u8>, of: &Type, values: impl ExactSizeIterator<Item = [u8; 4]>) {
+    let n = values.len() as i32;
+    // Length; one dimension, no NULLs, the type, how many, counted from 1.
+    for number in [20 + 8 * n, 1, 0, of.oid() as i32, n, 1] {
+        out.extend(number.to_be_bytes());
+    }
+    for value in values {
+        out.extend(4i32.to_be_bytes());
+        out.extend(value);
+    }
+}
+
+/// Older lists and the oldest pairs. Lists that somebody is reading all the time stay until the next night.
+fn remove_old(client: &mut Client, version: i32, report: &Report) -> Result<()> {
+    let kept_from = version - KEPT_VERSIONS;
+    retrying(|| {
+        client.execute("DELETE FROM consent_data.similarity WHERE version <= $1", &[&kept_from])?;
+        client.execute("DELETE FROM consent_data.similarity_version WHERE version <= $1", &[&kept_from])
+    })?;
+    if retrying(|| client.execute("SELECT consent._similar_drop_old()", &[])).is_err() {
+        report.line(
+            "  the lists of the version before are in use; the next run removes them",
+            &json!({"step": "rescore", "event": "old_lists_kept"}),
+        );
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::pg;
 use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::CategoryId;
+use pg_consent_policy::pack::Pack;
 use pg_consent_policy::question::{Message, Question, Target};
 use std::rc::Rc;
 
@@ -16,7 +17,7 @@ impl Config {
         if let Some(question) = self.compiled.borrow().get(&arguments).and_then(|q| q.at(instant(ask.at))) {
             return Ok(self.freshness.apply(question));
         }
-        let question = self.compile(ask)?;
+        let question = self.compile(ask, self.packs())?;
         let mut compiled = self.compiled.borrow_mut();
         if compiled.len() >= MAX_COMPILED {
             compiled.clear();
@@ -25,7 +26,14 @@ impl Config {
         Ok(self.freshness.apply(question))
     }
 
-    fn compile(&self, ask: &Ask<'_>) -> Result<Question, (Reason, Error)> {
+    /// The question under other packs than those in force; its version says so.
+    pub fn question_under(&self, ask: &Ask<'_>, packs: &[Pack]) -> Result<Question, (Reason, Error)> {
+        let mut question = self.freshness.apply(self.compile(ask, packs)?);
+        question.policy_version.push_str("+draft");
+        Ok(question)
+    }
+
+    fn compile(&self, ask: &Ask<'_>, packs: &[Pack]) -> Result<Question, (Reason, Error)> {
         let unknown = |reason, what, name: Option<&str>, table| {
             let error = match name {
                 Some(name) => Error::Unknown { what, name: name.to_owned(), table },
@@ -73,14 +81,8 @@ impl Config {
             channel,
             form: kind.form.clone(),
         };
-        let mut question = Question::new(
-            instant(ask.at),
-            sender.clone(),
-            message,
-            target,
-            self.packs(),
-            self.decisions.clone(),
-        );
+        let mut question =
+            Question::new(instant(ask.at), sender.clone(), message, target, packs, self.decisions.clone());
         question.policy_version.clone_from(&self.policy_version);
         question.similarity_version = self.similarity_version;
         question.marketing_blocked = if self.marketing_off {

@@ -8,9 +8,12 @@
 //!   where one is given. `rules` are further ones that can only deny, each from its own day;
 //! - a pack, shaped like those in `packs/*.toml`, for countries that no compiled-in pack names.
 
+mod draft;
 mod narrower;
 mod read;
 mod stricter;
+
+pub use draft::{Draft, draft};
 
 use super::{Fault, Pack, Requirement, Rule, Switch};
 use crate::question::Phase;
@@ -206,7 +209,7 @@ fn read(document: &Value, packs: &[Pack]) -> Result<Own, Vec<Fault>> {
     let mut faults = Vec::new();
     let own = match document.get("extends") {
         Some(_) => amendment(document, packs, &mut faults).map(Own::Amendment),
-        None => pack(document, packs, &mut faults).map(|p| Own::Pack(Box::new(p))),
+        None => pack(document, packs, false, &mut faults).map(|p| Own::Pack(Box::new(p))),
     };
     own.filter(|_| faults.is_empty()).ok_or(faults)
 }
@@ -217,8 +220,8 @@ fn fault(faults: &mut Vec<Fault>, wrong: bool, path: impl Into<String>, problem:
     }
 }
 
-/// A jurisdiction that no compiled-in pack knows.
-fn pack(document: &Value, packs: &[Pack], faults: &mut Vec<Fault>) -> Option<Pack> {
+/// A jurisdiction that none of the packs knows. `fallback`: whether it may be the one for unknown countries.
+fn pack(document: &Value, packs: &[Pack], fallback: bool, faults: &mut Vec<Fault>) -> Option<Pack> {
     let mut head = document.clone();
     let mut items = |field: &str| match head.get_mut(field) {
         Some(Value::Array(items)) => std::mem::take(items),
@@ -237,7 +240,7 @@ fn pack(document: &Value, packs: &[Pack], faults: &mut Vec<Fault>) -> Option<Pac
     faults.extend(pack.head_faults());
     let known = packs.iter().any(|p| p.id == pack.id);
     fault(faults, known, "id", "expected one that no compiled-in pack has; `extends` tightens that one");
-    fault(faults, pack.fallback, "fallback", "expected false: unknown countries have a pack");
+    fault(faults, pack.fallback && !fallback, "fallback", "expected false: unknown countries have a pack");
     for (i, country) in pack.countries.iter().enumerate() {
         let path = format!("countries[{i}].code");
         if let Some((_, of)) = UNDER_ANOTHER_LAW.iter().find(|(code, _)| *code == country.code) {

@@ -5,9 +5,11 @@
 
 mod atom;
 mod codec;
+mod drift;
 
 pub use atom::*;
 pub use codec::{Atoms, Corrupt, MAX_STATE_BYTES, ProfileView, StateView, VERSION};
+pub use drift::differences;
 
 use crate::codes::*;
 use crate::fact::Fact;
@@ -212,6 +214,23 @@ impl State {
         for atom in &other.atoms {
             self.add(*atom);
         }
+    }
+
+    /// Takes a stored state in: what decoding it and merging would give, without the state in between.
+    pub fn merge_stored(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        let view = StateView::new(bytes)?;
+        self.horizon = self.horizon.max(view.horizon);
+        self.dirty |= view.dirty;
+        self.overflow |= view.overflow;
+        if let Some(profile) = view.profile {
+            self.profile = self.profile.take().max(Some(profile.to_owned()));
+        }
+        for atoms in [view.restrictions(), view.opt_ins(), view.relations(), view.activity()] {
+            for atom in atoms {
+                self.add(atom?);
+            }
+        }
+        Ok(())
     }
 
     /// Joins one atom in, keeping the list sorted and, among opt-ins of one key, only the undominated.

@@ -98,6 +98,13 @@ proptest! {
     }
 
     #[test]
+    fn taking_in_what_is_stored_is_merging_it(a in random::state(), b in random::state()) {
+        let mut taken_in = a.clone();
+        taken_in.merge_stored(&b.encode()).unwrap();
+        prop_assert_eq!(taken_in.encode(), merged(&a, &b).encode());
+    }
+
+    #[test]
     fn a_fact_taken_in_twice_changes_nothing(a in random::state(), b in random::state()) {
         let once = merged(&a, &b);
         for twice in [merged(&once, &b), merged(&once, &a), merged(&once, &once)] {
@@ -385,4 +392,24 @@ fn a_broken_source_is_never_merged_away() {
     let broken = State { dirty: true, overflow: true, ..State::default() };
     let both = merged(&broken, &state_of(&purchases(1)));
     assert!(both.dirty && both.overflow);
+}
+
+#[test]
+fn a_difference_is_named_by_what_it_concerns() {
+    let bought = fact(EventKind::Purchase, day(0));
+    let refused = fact(EventKind::OptOut, day(1));
+    let names = |a: &State, b: &State| {
+        differences(&a.encode(), &b.encode()).into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let (both, one) = (state_of([&bought, &refused]), state_of([&bought]));
+    assert_eq!(names(&one, &both), "missing opt_out");
+    assert_eq!(names(&both, &one), "extra opt_out");
+    assert_eq!(names(&both, &both), "");
+    let later = state_of([&fact(EventKind::Purchase, day(3))]);
+    assert_eq!(names(&one, &later), "changed relationship");
+    assert_eq!(names(&merged(&one, &gb()), &one), "address, profile");
+    assert_eq!(names(&State { dirty: true, ..one.clone() }, &one), "dirty");
+    let holder = Fact { other_contact: 7, ..refused };
+    assert_eq!(names(&one, &state_of([&bought, &holder])), "missing refusal_of_another");
+    assert_eq!(differences(&[9], &one.encode()).into_iter().collect::<Vec<_>>(), ["unreadable"]);
 }

@@ -46,7 +46,7 @@ INSERT INTO test.command (command, expected) VALUES
     ($$UPDATE consent_data.message_kind SET nature = 'transactional' WHERE name = 'newsletter'$$, 'M'),
     ($$INSERT INTO consent_data.policy_decision (switch, permissive, decided_by, reason, document) VALUES ('gb.free_account_is_sale', true, 'me', 'so', 'memo 1')$$, 'M'),
     ($$UPDATE consent_data.setting SET marketing_off = true$$, 'M'),
-    ($$UPDATE consent_data.setting SET similarity_version = 1$$, 'BM'),
+    ($$UPDATE consent_data.setting SET similarity_version = 1$$, 'M'),
     ($$INSERT INTO consent_data.run (step) VALUES ('refold')$$, 'BM'),
     ($$SELECT consent.refold('{1}')$$, 'BM'),
     ($$SELECT consent._refold_fold()$$, 'BM'),

@@ -9,7 +9,7 @@ SELECT 'function ' || p.oid::regprocedure AS object FROM pg_proc p WHERE p.prona
 UNION ALL SELECT 'type ' || t.oid::regtype FROM pg_type t WHERE t.typnamespace = 'consent'::regnamespace AND t.typtype = 'b' AND t.typcategory <> 'A' AND obj_description(t.oid, 'pg_type') IS NULL
 UNION ALL SELECT 'operator ' || o.oid::regoperator FROM pg_operator o WHERE o.oprnamespace = 'consent'::regnamespace AND obj_description(o.oid, 'pg_operator') IS NULL
 UNION ALL SELECT 'relation ' || c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace)
-             AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL
+             AND c.relkind IN ('r', 'p', 'v') AND obj_description(c.oid, 'pg_class') IS NULL
 ORDER BY 1;
 -- Functions with the owner's rights and no search_path.
 SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'consent'::regnamespace AND p.prosecdef
@@ -27,6 +27,6 @@ SELECT pg_describe_object(d.classid, d.objid, 0) AS member FROM pg_depend d
  ORDER BY 1;
 -- What setup() makes: no members, so that a dump has them and DROP EXTENSION does not.
 SELECT c.oid::regclass AS relation, c.relkind AS kind, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS member
-  FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace) AND c.relkind IN ('r', 'v', 'i') ORDER BY c.oid::regclass::text;
+  FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'i', 'I') ORDER BY c.oid::regclass::text;
 SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger, t.tgenabled AS enabled FROM pg_trigger t
  WHERE t.tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'consent_data'::regnamespace) AND NOT t.tgisinternal ORDER BY t.tgrelid::regclass::text, 2;

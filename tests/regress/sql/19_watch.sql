@@ -132,6 +132,20 @@ SELECT n, consent.can_send(n::bigint, 'newsletter', 'shoes') FROM unnest(ARRAY[6
 SELECT consent.refold_pending();
 SELECT n, consent.can_send(n::bigint, 'newsletter', 'shoes') FROM unnest(ARRAY[6, 7, 16, 17]) n;
 
+-- An undated flag on an address denies as long as it stands, in whatever spelling and whatever the person does.
+INSERT INTO crm.customer VALUES (8, 'GB', 'ivo@example.org', NULL);
+INSERT INTO crm.sale VALUES (8, '2026-01-15 12:00Z', 'shoes', 'purchase', 'yes');
+INSERT INTO crm.blacklist VALUES (3, 'ivo@example.org'), (4, 'Ivo <IVO@example.org>');
+SELECT consent.refold_pending();
+SELECT consent.opt_in(8, purposes => '{newsletter,marketing}', evidence => '{"form": 1}') > 0 AS asked_for_it;
+SELECT consent.can_send(8::bigint, 'newsletter', 'shoes'), 8 IN (SELECT contact_id FROM consent.audience('newsletter', 'shoes')) AS in_audience;
+DELETE FROM crm.blacklist WHERE id = 3;
+SELECT consent.refold_pending() > 0 AS folded, test.whole_refold();
+SELECT consent.can_send(8::bigint, 'newsletter', 'shoes'), 8 IN (SELECT contact_id FROM consent.audience('newsletter', 'shoes')) AS in_audience;
+DELETE FROM crm.blacklist WHERE id = 4;
+SELECT consent.refold_pending();
+SELECT e.allowed, e.basis, 8 IN (SELECT contact_id FROM consent.audience('newsletter', 'shoes')) AS in_audience FROM consent.explain_send(8, 'newsletter', 'shoes') e;
+
 -- A change of address takes the refusal along and leaves it behind; consent it leaves behind only.
 SELECT consent.opt_out(4::bigint) > 0 AS recorded;
 UPDATE crm.customer SET email = 'dan2@example.org' WHERE id = 4;

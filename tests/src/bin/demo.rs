@@ -226,7 +226,7 @@ impl Demo {
         self.check(!rows.is_empty(), "scores")?;
         show::query(
             &mut self.client,
-            "SELECT s.contact_id, c.name AS similar_to_buy_next, s.score::numeric(4,3), o.name AS rests_on_purchase_of\n  FROM consent_data.contact_similar s\n  JOIN consent_data.category c USING (category_id) JOIN consent_data.category o ON o.category_id = s.rests_on\n ORDER BY s.contact_id, s.score DESC LIMIT 5",
+            "SELECT contact_id, category AS similar_to_buy_next, score::numeric(4,3), rests_on AS rests_on_purchase_of\n  FROM consent.contact_similar\n ORDER BY contact_id, sender, rank LIMIT 5",
         )?;
         Ok(())
     }

@@ -17,6 +17,7 @@ mod own_rules;
 mod properties;
 mod random;
 mod random_rules;
+mod retiring;
 mod soft_opt_in;
 mod status;
 mod time;

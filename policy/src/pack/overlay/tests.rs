@@ -380,3 +380,41 @@ fn a_faulty_document_leaves_its_pack_with_service_messages_at_most() {
         assert_eq!(permits(&applied.packs, "gb") + permits(&applied.packs, "fr"), 0);
     }
 }
+
+#[test]
+fn every_pack_as_a_draft_of_itself_changes_nothing() {
+    for pack in builtin() {
+        let document = serde_json::to_value(pack).unwrap();
+        let draft = draft(builtin(), &[], &document).map_err(|f| (&pack.id, f)).unwrap();
+        assert_eq!((draft.does, draft.loosens), (draft::Does::Replace, vec![]), "{}", pack.id);
+        assert!(draft.packs == builtin(), "{}", pack.id);
+    }
+}
+
+#[test]
+fn a_draft_may_loosen_but_says_so() {
+    let mut document = serde_json::to_value(builtin().iter().find(|p| p.id == "gb").unwrap()).unwrap();
+    let rules = document["rules"].as_array_mut().unwrap();
+    let denies = |r: &Value| r["then"].get("prohibited").is_some();
+    let gone = rules.iter().position(denies).unwrap();
+    let id = rules.remove(gone)["id"].as_str().unwrap().to_owned();
+    let draft = draft(builtin(), &[], &document).unwrap();
+    assert_eq!(draft.loosens.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), [id.as_str()]);
+    // As own rules the same document is refused.
+    assert!(paths(document).contains(&"id".to_owned()));
+}
+
+#[test]
+fn a_draft_names_its_faults_and_those_it_makes_in_own_rules() {
+    let own = json!({"extends": "gb", "tighten": {"gb.soft_opt_in/1": {"when": {"channels": ["email"]}}}});
+    let beside = [("ours".to_owned(), own)];
+    let mut document = serde_json::to_value(builtin().iter().find(|p| p.id == "gb").unwrap()).unwrap();
+    document["rules"].as_array_mut().unwrap().retain(|r| r["id"] != "gb.soft_opt_in/1");
+    let faults = draft(builtin(), &beside, &document).unwrap_err();
+    assert_eq!(faults[0].path, "own rules `ours`: tighten[\"gb.soft_opt_in/1\"]");
+    document["rules"][0]["citation"] = json!("");
+    let faults = draft(builtin(), &[], &document).unwrap_err();
+    assert_eq!(faults[0].path, "rules[0].citation");
+    assert!(draft(builtin(), &[], &json!({"extends": "xx", "rules": []})).is_err());
+    assert!(draft(builtin(), &[], &json!([])).is_err());
+}

@@ -214,18 +214,13 @@ impl State {
                 }
             }
         }
-        let mut sections = Vec::with_capacity(4);
+        let mut body = Writer { bytes: Vec::with_capacity(128), horizon: w.horizon };
         for section in 0..4 {
-            let mut part = Writer { bytes: Vec::new(), horizon: w.horizon };
-            part.section(&self.atoms, section);
-            sections.push(part.bytes);
+            let start = body.bytes.len();
+            body.section(&self.atoms, section);
+            w.varint((body.bytes.len() - start) as u64);
         }
-        for s in &sections {
-            w.varint(s.len() as u64);
-        }
-        for s in &sections {
-            w.bytes.extend_from_slice(s);
-        }
+        w.bytes.extend_from_slice(&body.bytes);
         w.bytes
     }
 }

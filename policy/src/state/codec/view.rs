@@ -112,7 +112,7 @@ pub struct ProfileView<'a> {
 }
 
 impl ProfileView<'_> {
-    fn to_owned(self) -> Profile {
+    pub fn to_owned(self) -> Profile {
         Profile {
             as_of: self.as_of,
             country: self.country,

@@ -1,0 +1,363 @@
+-- The pass over the contacts, and the action, once announced.
+
+-- A contact that was acted on and has done nothing since is not found again, whatever its erased data would say now.
+CREATE FUNCTION consent._retention_news(contacts text[], senders integer[], stages text[], since timestamptz[], ends timestamptz[])
+    RETURNS SETOF bigint
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT f.n FROM unnest(contacts, senders, stages, since, ends) WITH ORDINALITY f (contact, sender_id, stage, since, ends_at, n)
+     WHERE NOT EXISTS (
+        SELECT FROM consent_data.retention_action a
+         WHERE a.contact_id = consent_data.key(f.contact)
+           AND (a.sender_id = f.sender_id AND a.stage = f.stage AND a.ends_at = f.ends_at OR a.outcome = 'done' AND a.acted_at >= f.since))
+$$;
+COMMENT ON FUNCTION consent._retention_news(text[], integer[], text[], timestamptz[], timestamptz[])
+    IS 'Which of these findings (by their place) are not recorded yet.';
+
+CREATE FUNCTION consent._retention_record(
+    run bigint, contacts text[], senders integer[], stages text[], rules text[], since timestamptz[], ends timestamptz[]) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH grace AS (
+        SELECT s.source, max(s.grace) AS grace FROM consent_data.retention_setting s GROUP BY s.source
+    ), written AS (
+        INSERT INTO consent_data.retention_action (run_id, contact_id, sender_id, stage, rule, since, ends_at, act_after)
+        SELECT run, consent_data.key(f.contact), f.sender_id, f.stage, f.rule, f.since, f.ends_at,
+               CASE WHEN f.stage = 'expired' THEN now() + g.grace END
+          FROM unnest(contacts, senders, stages, rules, since, ends) f (contact, sender_id, stage, rule, since, ends_at)
+          LEFT JOIN grace g ON g.source IS NOT DISTINCT FROM consent._retention_source(f.contact)
+        ON CONFLICT (contact_id, sender_id, stage, ends_at) DO NOTHING
+        RETURNING 1)
+    SELECT count(*) FROM written
+$$;
+COMMENT ON FUNCTION consent._retention_record(bigint, text[], integer[], text[], text[], timestamptz[], timestamptz[])
+    IS 'Records findings; those expired are announced for the grace period that is configured. Answers with how many are new.';
+
+-- Whoever was found before there was anything to be done is announced from now on.
+CREATE FUNCTION consent._retention_configured(most integer) RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH open AS (
+        SELECT a.retention_action_id, g.grace
+          FROM consent_data.retention_action a
+          JOIN (SELECT s.source, max(s.grace) AS grace FROM consent_data.retention_setting s GROUP BY s.source) g
+            ON g.source IS NOT DISTINCT FROM consent._retention_source(a.contact_id::text)
+         WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NULL AND a.outcome IS NULL
+         LIMIT most FOR UPDATE OF a SKIP LOCKED
+    ), announced AS (
+        UPDATE consent_data.retention_action a SET act_after = now() + o.grace
+          FROM open o WHERE a.retention_action_id = o.retention_action_id RETURNING 1)
+    SELECT count(*) FROM announced
+$$;
+COMMENT ON FUNCTION consent._retention_configured(integer) IS 'Announces expired contacts that were found before an action was configured; answers with their number.';
+
+-- seen: contacts just assessed. What is noted of them is replaced by what falls due next.
+CREATE FUNCTION consent._retention_move(seen text[], contacts text[], senders integer[], due timestamptz[]) RETURNS void
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM consent_data.retention_due d USING unnest(seen) s (contact) WHERE d.contact_id = consent_data.key(s.contact);
+    INSERT INTO consent_data.retention_due (contact_id, sender_id, due_at)
+    SELECT consent_data.key(n.contact), n.sender_id, n.due_at FROM unnest(contacts, senders, due) n (contact, sender_id, due_at)
+     WHERE EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id = consent_data.key(n.contact))
+    ON CONFLICT (contact_id, sender_id) DO UPDATE SET due_at = excluded.due_at
+$$;
+COMMENT ON FUNCTION consent._retention_move(text[], text[], integer[], timestamptz[]) IS 'Notes when the next stage begins for contacts just assessed.';
+
+CREATE FUNCTION consent._retention_begin() RETURNS timestamptz
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+AS $$
+BEGIN
+    DROP TABLE IF EXISTS consent_data.retention_due_next;
+    CREATE TABLE consent_data.retention_due_next (LIKE consent_data.retention_due);
+    GRANT INSERT ON consent_data.retention_due_next TO consent_batch;
+    RETURN clock_timestamp();
+END
+$$;
+COMMENT ON FUNCTION consent._retention_begin() IS 'Makes the empty table that a full pass fills; answers with the time.';
+
+CREATE FUNCTION consent._retention_swap(fingerprint bytea, run bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    n bigint;
+    v_comment text := obj_description('consent_data.retention_due'::regclass, 'pg_class');
+BEGIN
+    ALTER TABLE consent_data.retention_due_next ADD CONSTRAINT retention_due_next_pkey PRIMARY KEY (contact_id, sender_id);
+    CREATE INDEX retention_due_next_at ON consent_data.retention_due_next (due_at);
+    -- From here on an erasure waits for us, or we see that it is over.
+    LOCK TABLE consent_data.retention_due IN ACCESS EXCLUSIVE MODE;
+    -- Whoever went while the pass ran, for good or to come back, is found by the next one.
+    DELETE FROM consent_data.retention_due_next d USING consent_data.contact_gone g WHERE g.contact_id = d.contact_id;
+    SELECT count(*) INTO n FROM consent_data.retention_due_next;
+    DROP TABLE consent_data.retention_due;
+    ALTER TABLE consent_data.retention_due_next RENAME TO retention_due;
+    ALTER TABLE consent_data.retention_due RENAME CONSTRAINT retention_due_next_pkey TO retention_due_pkey;
+    ALTER INDEX consent_data.retention_due_next_at RENAME TO retention_due_at;
+    EXECUTE format('COMMENT ON TABLE consent_data.retention_due IS %L', v_comment);
+    REVOKE ALL ON consent_data.retention_due FROM consent_batch;
+    GRANT SELECT ON consent_data.retention_due TO consent_audit, consent_batch;
+    INSERT INTO consent_data.retention_pass AS p (fingerprint, run_id) VALUES (fingerprint, run)
+    ON CONFLICT (one_row) DO UPDATE SET fingerprint = excluded.fingerprint, run_id = excluded.run_id, passed_at = now();
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION consent._retention_swap(bytea, bigint) IS 'Puts the table of a full pass into use, and notes the pass; answers with its rows.';
+
+-- The action -------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION consent._retention_questions() RETURNS bytea[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT array_agg(consent._question_bytes(consent.question('marketing', sender => s.name)) ORDER BY s.sender_id) FROM consent_data.sender s
+$$;
+COMMENT ON FUNCTION consent._retention_questions() IS 'One question a sender, as retention asks it now.';
+
+-- In the CRM, as the owner of its table. Nothing is left of that role, nor of what it set.
+CREATE FUNCTION consent._retention_act(setting_id integer, native text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fault text := consent._retention_fault(setting_id);
+    s consent_data.retention_setting;
+    owner oid;
+    home text;
+BEGIN
+    SELECT x.* INTO STRICT s FROM consent_data.retention_setting x WHERE x.retention_setting_id = setting_id;
+    IF s.action = 'flag' THEN
+        RETURN 0;
+    END IF;
+    IF fault IS NOT NULL THEN
+        RAISE EXCEPTION 'the action can''t be done: %', fault USING ERRCODE = 'object_not_in_prerequisite_state',
+            HINT = 'consent.retention_configuration shows it; configure it anew with consent.set_retention().';
+    END IF;
+    SELECT c.relowner, c.relnamespace::regnamespace::text INTO owner, home FROM pg_class c WHERE c.oid = to_regclass(s.relation);
+    RETURN consent._execute_as(owner, format('pg_catalog, %s, pg_temp', home), consent._retention_statement(setting_id), native);
+END
+$$;
+COMMENT ON FUNCTION consent._retention_act(integer, text) IS 'Does one configured action for one native key, as the owner of the CRM''s table; answers with how many rows it touched.';
+
+-- Whether anything but the contact's own clocks keeps it: a hold on, or the life of, whoever it was merged with, or
+-- engagement that only a whole refold reads and none has lately.
+CREATE FUNCTION consent._retention_kept(contact text, verdict jsonb, questions bytea[]) RETURNS text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    other jsonb;
+    r record;
+BEGIN
+    IF NOT (verdict->>'retire')::boolean THEN
+        RETURN verdict->>'kept';
+    END IF;
+    IF EXISTS (SELECT FROM consent_data.binding b WHERE NOT b.by_key AND b.seen_at + b.accepts_staleness < now()) THEN
+        RETURN 'unread_engagement';
+    END IF;
+    FOR r IN SELECT p AS contact FROM consent._same_person(contact) p LOOP
+        IF EXISTS (SELECT FROM consent._holds(r.contact)) THEN
+            RETURN 'legal_hold';
+        END IF;
+        other := consent._retention(consent._current_state(r.contact), questions);
+        IF r.contact <> contact AND consent._current_state(r.contact) IS NOT NULL
+           AND NOT (other->>'retire')::boolean AND other->>'kept' <> 'not_begun' THEN
+            RETURN 'merged_contact';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION consent._retention_kept(text, jsonb, bytea[]) IS 'What keeps a contact from being retired; NULL if nothing does.';
+
+-- The CRM's change, our erasure and the record are one: an error undoes all three.
+CREATE FUNCTION consent._retire_contact(contact text, run bigint, questions bytea[]) RETURNS text
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    source text := consent._retention_source(contact);
+    native text := consent._native_key(contact, source, consent._native_type(source));
+    state consent.state;
+    verdict jsonb;
+    why_kept text;
+    rules text;
+    actions text;
+    erases boolean;
+    touched bigint := 0;
+    s record;
+BEGIN
+    -- Locks the state, and folds what committed before: a click, a purchase or a hold that came in between is in it.
+    PERFORM consent._refold_contact(contact);
+    IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
+        RETURN 'busy';
+    END IF;
+    SELECT coalesce(o.state, x.state) INTO state
+      FROM consent_data.contact_state x LEFT JOIN consent_data.contact_overflow o USING (contact_id) WHERE x.contact_id = key;
+    IF state IS NULL THEN
+        UPDATE consent_data.retention_action a SET outcome = 'gone', act_after = NULL, acted_run_id = run
+         WHERE a.contact_id = key AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NOT NULL;
+        RETURN 'gone';
+    END IF;
+    verdict := consent._retention(state, questions);
+    why_kept := consent._retention_kept(contact, verdict, questions);
+    IF why_kept IS NOT NULL THEN
+        -- A row whose own clock has moved is over; the others wait for what keeps the contact.
+        UPDATE consent_data.retention_action a
+           SET acted_run_id = run, reason = why_kept,
+               outcome = CASE WHEN x.still OR NOT (verdict->>'assessed')::boolean THEN 'kept' ELSE 'saved' END,
+               act_after = CASE WHEN x.still THEN greatest(now() + interval '1 day', coalesce((verdict->>'until')::timestamptz, now() + interval '7 days'))
+                                WHEN NOT (verdict->>'assessed')::boolean THEN now() + interval '1 day' END
+          FROM (SELECT b.retention_action_id, EXISTS (
+                    SELECT FROM jsonb_to_recordset(verdict->'senders') v (sender_id integer, stage text, ends_at timestamptz)
+                     WHERE v.sender_id = b.sender_id AND v.stage = 'expired' AND v.ends_at = b.ends_at) AS still
+                  FROM consent_data.retention_action b WHERE b.contact_id = key) x
+         WHERE a.retention_action_id = x.retention_action_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NOT NULL;
+        INSERT INTO consent_data.retention_due AS d (contact_id, sender_id, due_at)
+        SELECT key, v.sender_id, v.next FROM jsonb_to_recordset(verdict->'senders') v (sender_id integer, next timestamptz) WHERE v.next IS NOT NULL
+        ON CONFLICT (contact_id, sender_id) DO UPDATE SET due_at = excluded.due_at;
+        RETURN 'kept';
+    END IF;
+
+    SELECT string_agg(x.action, ', ' ORDER BY x.retention_setting_id), bool_or(x.action IN ('anonymise', 'delete')) INTO actions, erases
+      FROM consent_data.retention_setting x WHERE x.source IS NOT DISTINCT FROM source;
+    SELECT string_agg(DISTINCT v.rule, ', ') INTO rules FROM jsonb_to_recordset(verdict->'senders') v (rule text);
+    IF erases THEN
+        -- First, while the addresses are known that refusals bind.
+        PERFORM consent._erase_contact(contact, ARRAY[contact], consent._key_hash(contact), format('retention: %s, run %s', rules, run), false);
+    END IF;
+    FOR s IN SELECT x.retention_setting_id AS id FROM consent_data.retention_setting x
+              WHERE x.source IS NOT DISTINCT FROM source AND native IS NOT NULL ORDER BY x.retention_setting_id LOOP
+        touched := touched + consent._retention_act(s.id, native);
+    END LOOP;
+    IF erases THEN
+        IF touched = 0 AND EXISTS (SELECT FROM consent_data.crm_contact_of(key)) THEN
+            RAISE EXCEPTION 'the action finds no row of a contact that the CRM shows' USING ERRCODE = 'no_data_found',
+                HINT = 'Does its key column hold what the bound view gives as contact_id?';
+        END IF;
+        PERFORM consent._refold_contact(contact);
+    END IF;
+    UPDATE consent_data.retention_action a
+       SET acted_at = now(), outcome = 'done', action = actions, acted_run_id = run, rows_touched = touched, reason = NULL
+     WHERE a.contact_id = key AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NOT NULL;
+    RETURN 'done';
+END
+$$;
+COMMENT ON FUNCTION consent._retire_contact(text, bigint, bytea[]) IS 'Judges an announced contact anew, under its lock, and does what is configured if nothing keeps it; answers with the outcome.';
+
+-- Refusals wait for the lock below, so a call is short. What is locked is left to the next run.
+CREATE FUNCTION consent._retire(run bigint, most integer) RETURNS TABLE (outcome text, contacts bigint)
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
+AS $$
+#variable_conflict use_variable
+DECLARE
+    questions bytea[];
+    outcomes text[] := '{}';
+    v_outcome text;
+    v_code text;
+    r record;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' OR NOT consent._has_key() THEN
+        RAISE EXCEPTION 'nobody can be retired now' USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'It needs the newest rows, and the address key, by which refusals outlive the contact.',
+            HINT = 'Run it in READ COMMITTED, and see consent.key_status().';
+    END IF;
+    -- As erase() does first of all.
+    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
+    -- Deferred triggers would run at commit, with the session's rights.
+    SET CONSTRAINTS ALL IMMEDIATE;
+    questions := consent._retention_questions();
+    FOR r IN SELECT d.contact_id, max(d.latest) AS latest FROM (
+                 SELECT a.contact_id, (SELECT max(o.act_after) FROM consent_data.retention_action o
+                                        WHERE o.contact_id = a.contact_id AND o.stage = 'expired' AND o.acted_at IS NULL) AS latest
+                   FROM consent_data.retention_action a
+                  WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now() AND a.run_id <> run
+                  ORDER BY a.act_after, a.retention_action_id LIMIT most FOR UPDATE SKIP LOCKED) d
+              GROUP BY d.contact_id ORDER BY d.contact_id LOOP
+        v_code := NULL;
+        IF r.latest > now() THEN
+            -- Another sender's announcement still runs.
+            UPDATE consent_data.retention_action a SET act_after = r.latest
+             WHERE a.contact_id = r.contact_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now();
+            CONTINUE;
+        END IF;
+        BEGIN
+            v_outcome := consent._retire_contact(r.contact_id::text, run, questions);
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN v_outcome := 'busy';
+            WHEN OTHERS THEN
+                RAISE LOG 'retention could not act on a contact: %', SQLSTATE;
+                v_outcome := 'failed';
+                v_code := SQLSTATE;
+        END;
+        IF v_outcome IN ('busy', 'failed') THEN
+            UPDATE consent_data.retention_action a
+               SET act_after = now() + CASE v_outcome WHEN 'busy' THEN interval '1 minute' ELSE interval '1 day' END,
+                   outcome = CASE v_outcome WHEN 'failed' THEN 'failed' ELSE a.outcome END, reason = coalesce(v_code, a.reason), acted_run_id = run
+             WHERE a.contact_id = r.contact_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now();
+        END IF;
+        outcomes := outcomes || v_outcome;
+    END LOOP;
+    RETURN QUERY SELECT o, count(*) FROM unnest(outcomes) o GROUP BY o ORDER BY o;
+END
+$$;
+COMMENT ON FUNCTION consent._retire(bigint, integer)
+    IS 'Does what is configured with contacts whose announcement of an earlier run has run out, the longest waiting first; answers with how many had which outcome. No row: none is left.';
+
+CREATE FUNCTION consent._retention_due() RETURNS TABLE (
+    contact text, source text, native_key text, sender text, stage text, rule text, since timestamptz, ends_at timestamptz,
+    found_at timestamptz, act_after timestamptz, action text, acted_at timestamptz)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    questions bytea[] := consent._retention_questions();
+BEGIN
+    -- As of this moment: whoever has come back since is not shown, nor whose state is to be folded anew.
+    RETURN QUERY
+    SELECT a.contact_id::text, k.source, consent._native_key(a.contact_id::text, k.source, consent._native_type(k.source)), n.name,
+           a.stage, a.rule, a.since, a.ends_at, a.found_at, a.act_after,
+           CASE WHEN a.stage = 'expired' THEN coalesce(a.action, (SELECT string_agg(x.action, ', ' ORDER BY x.retention_setting_id)
+               FROM consent_data.retention_setting x WHERE x.source IS NOT DISTINCT FROM k.source)) END, a.acted_at
+      FROM consent_data.retention_action a
+      JOIN consent_data.sender n USING (sender_id)
+      JOIN consent_data.contact_state s USING (contact_id)
+      LEFT JOIN consent_data.contact_overflow o USING (contact_id),
+      LATERAL (SELECT consent._retention_source(a.contact_id::text)) k (source),
+      LATERAL (SELECT consent._retention(coalesce(o.state, s.state), questions)) v (verdict)
+     WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = a.contact_id)
+       AND NOT (a.outcome = 'done' AND a.action ~ '(anonymise|delete)')
+       AND (a.stage = 'renewal' OR a.stage = 'expired' AND (v.verdict->>'retire')::boolean AND (a.act_after IS NOT NULL OR a.acted_at IS NOT NULL))
+       AND EXISTS (SELECT FROM jsonb_to_recordset(v.verdict->'senders') w (sender_id integer, stage text, ends_at timestamptz)
+                    WHERE w.sender_id = a.sender_id AND w.stage = a.stage AND w.ends_at = a.ends_at);
+END
+$$;
+COMMENT ON FUNCTION consent._retention_due() IS 'The rows of consent.retention_due.';
+
+CREATE PROCEDURE consent._create_retention_views(key_type text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $procedure$
+BEGIN
+    EXECUTE format($ddl$
+    CREATE OR REPLACE VIEW consent.retention_due AS
+    SELECT d.contact::%s AS contact_id, d.source, d.native_key, d.sender, d.stage, d.rule, d.since, d.ends_at, d.found_at, d.act_after, d.action, d.acted_at
+      FROM consent._retention_due() d$ddl$, key_type);
+    COMMENT ON VIEW consent.retention_due IS 'CRM: whose time is over and what will be done from when on (act_after) or was flagged (acted_at); and, in stage renewal, whom one message may still ask to stay. As of this moment: whoever came back or is held is not shown.';
+
+    CREATE OR REPLACE VIEW consent.retention_configuration AS
+    SELECT s.source, s.relation, s.action, s.key_column, s.columns, s.function, s.grace,
+           (SELECT pg_get_userbyid(c.relowner)::text FROM pg_class c WHERE c.oid = to_regclass(s.relation)) AS runs_as,
+           s.configured_by, s.configured_at, consent._retention_fault(s.retention_setting_id) AS problem
+      FROM consent_data.retention_setting s;
+    COMMENT ON VIEW consent.retention_configuration IS 'DBA: what is done with expired contacts of each source, with whose rights, and what keeps it from being done.';
+
+    CREATE OR REPLACE VIEW consent.audit_retention AS
+    SELECT a.stage, a.rule, s.name AS sender, date_trunc('month', a.ends_at)::date AS ends_in, count(*) AS contacts, max(a.acted_at) AS last_acted_at,
+           a.action, a.outcome, a.reason, max(a.found_at) AS last_found_at, min(a.act_after) FILTER (WHERE a.acted_at IS NULL) AS acts_from,
+           CASE a.stage WHEN 'warning' THEN 'the end is near: plan what is still to be sent'
+                        WHEN 'renewal' THEN 'the reactivation audience: one message may ask, while it is still lawful (consent.retention_due)'
+                        ELSE 'no marketing any more' END AS meaning
+      FROM consent_data.retention_action a JOIN consent_data.sender s USING (sender_id)
+     GROUP BY a.stage, a.rule, s.name, 4, a.action, a.outcome, a.reason;
+    COMMENT ON VIEW consent.audit_retention IS 'DBA and privacy officer: whose data reached the end of its time, by which rule, and what was done?';
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._create_retention_views(text) IS 'Makes the views of retention.';
