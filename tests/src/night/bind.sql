@@ -43,3 +43,6 @@ SELECT consent.watch('crm.customer', 'contacts', contact => 'r.id');
 SELECT consent.watch('crm.sale', 'purchases', contact => 'r.customer');
 SELECT consent.watch('crm.engagement', 'engagement', contact => 'r.customer');
 SELECT consent.watch('crm.answer', 'consents', contact => 'r.customer');
+-- A view with a table that nobody watches makes every night fold everybody, also for a table that hardly ever changes.
+SELECT consent.watch('crm.category', 'purchases', contact => 'SELECT s.customer FROM crm.sale s WHERE s.category = r.id', columns => '{name}');
+SELECT consent.watch('crm.category', 'consents', contact => 'SELECT a.customer FROM crm.answer a WHERE a.category = r.id', columns => '{name}');

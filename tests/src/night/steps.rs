@@ -45,11 +45,9 @@ pub fn first(night: &Night<'_>, client: &mut Client, report: &mut Report) -> Res
         "rescore, first version",
         &["rescore", "--eligible", "0.1"],
     )?;
-    let midnight: String =
-        client.query_one("SELECT to_char(date_trunc('day', now()), 'YYYY-MM-DD\"T00:00:00Z\"')", &[])?.get(0);
-    let arguments = ["retention", "--apply", "--force", "--as-of", &midnight];
+    let arguments = ["retention", "--apply", "--force"];
     step(night, client, report, "retention_first", "retention, all stages new", &arguments)?;
-    client.batch_execute("VACUUM (ANALYZE) consent_data.retention_action; ")?;
+    client.batch_execute("VACUUM (ANALYZE) consent_data.retention_action")?;
     Ok(())
 }
 
@@ -138,18 +136,22 @@ fn step(
     Ok(cost)
 }
 
-/// A step's figures that are plain numbers, one level deep.
+/// A step's figures that are plain numbers or text, and the seconds of its parts.
 fn described(figures: &Value) -> String {
     let mut all = Vec::new();
-    let mut take = |name: &str, value: &Value| {
-        if let Some(x) = value.as_f64() {
-            let digits = if x.fract() == 0.0 { 0 } else { 3 };
-            all.push(format!("{} {x:.digits$}", name.replace('_', " ")));
+    let mut take = |name: &str, value: &Value| match value {
+        Value::Number(x) if x.is_i64() => all.push(format!("{} {x}", name.replace('_', " "))),
+        Value::Number(x) => {
+            all.push(format!("{} {:.3}", name.replace('_', " "), x.as_f64().unwrap_or(f64::NAN)))
         }
+        Value::String(text) => all.push(format!("{} {text}", name.replace('_', " "))),
+        _ => {}
     };
     for (name, value) in figures.as_object().into_iter().flatten() {
         match value {
-            Value::Object(inner) => inner.iter().for_each(|(k, v)| take(&format!("{name} {k}"), v)),
+            Value::Object(inner) if matches!(name.as_str(), "seconds" | "outcomes") => {
+                inner.iter().for_each(|(k, v)| take(&format!("{name} {k}"), v));
+            }
             other => take(name, other),
         }
     }
