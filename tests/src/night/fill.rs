@@ -24,12 +24,14 @@ pub fn fill(
 ) -> Result<()> {
     let catalogue = Catalogue::new(seed);
     let mut client = cluster.connect(db, "postgres")?;
+    let mut transaction = client.transaction()?;
     for c in catalogue.categories() {
-        client.execute(
+        transaction.execute(
             "INSERT INTO crm.category VALUES ($1, $2, $3, $4)",
             &[&c.id, &c.parent, &c.name, &c.sensitive],
         )?;
     }
+    transaction.commit()?;
     let next = AtomicI64::new(1);
     let set = Set { contacts, seed, midnight, catalogue: &catalogue, next: &next };
     std::thread::scope(|scope| {
