@@ -53,9 +53,9 @@ def duckdb():
     figures["version"] = duckdb.__version__
     tables = {
         "customer": "id BIGINT, country VARCHAR, address_kind VARCHAR",
-        "sale": "customer BIGINT, category INTEGER, company INTEGER, at BIGINT",
-        "engagement": "customer BIGINT, kind VARCHAR, machine INTEGER, at BIGINT",
-        "answer": "customer BIGINT, kind VARCHAR, at BIGINT",
+        "sale": "customer BIGINT, category INTEGER, company INTEGER, moment BIGINT",
+        "engagement": "customer BIGINT, kind VARCHAR, machine INTEGER, moment BIGINT",
+        "answer": "customer BIGINT, kind VARCHAR, moment BIGINT",
         "rule": "country VARCHAR, years INTEGER",
     }
     with timed("load"):
@@ -67,14 +67,14 @@ def duckdb():
             """
             SELECT count(*), sum(id), bit_xor((id * 2654435761) % 4294967291) FROM (
                 SELECT c.id
-                  FROM (SELECT customer, max(at) AS at
-                          FROM (SELECT customer, at FROM sale WHERE company = 1
-                                UNION ALL SELECT customer, at FROM engagement WHERE kind = 'click' AND machine = 0
-                                UNION ALL SELECT customer, at FROM answer WHERE kind = 'opt_in') a
+                  FROM (SELECT customer, max(moment) AS moment
+                          FROM (SELECT customer, moment FROM sale WHERE company = 1
+                                UNION ALL SELECT customer, moment FROM engagement WHERE kind = 'click' AND machine = 0
+                                UNION ALL SELECT customer, moment FROM answer WHERE kind = 'opt_in') a
                          GROUP BY customer) l
                   JOIN customer c ON c.id = l.customer
                   JOIN rule r ON r.country = c.country
-                 WHERE make_timestamp(l.at * 1000000) + to_years(r.years) <= make_timestamp(?::BIGINT * 1000000)
+                 WHERE make_timestamp(l.moment * 1000000) + to_years(r.years) <= make_timestamp(?::BIGINT * 1000000)
                    AND c.address_kind IS DISTINCT FROM 'role')
             """,
             [MIDNIGHT],
@@ -123,11 +123,11 @@ def implicit():
 
     figures["version"] = module.__version__
     with timed("load"):
-        items = matrix(np.float64)
+        contacts = matrix(np.float64).T.tocsr()
     # Its item-item similarity without weights: the 21 highest counts of each category, itself among them.
     with timed("together"):
-        found = all_pairs_knn(items, 21).tocoo()
-    dense = np.zeros((items.shape[0], items.shape[0]), dtype=np.int64)
+        found = all_pairs_knn(contacts, 21).tocoo()
+    dense = np.zeros((contacts.shape[1], contacts.shape[1]), dtype=np.int64)
     dense[found.row, found.col] = np.rint(found.data).astype(np.int64)
     np.fill_diagonal(dense, 0)
     ours = -np.sort(-dense, axis=1)[:, :20]
