@@ -1,8 +1,8 @@
 """What others compute on the same rows. Each command prints one JSON object; times in seconds.
 
-usage: rivals.py duckdb|scipy|implicit FOLDER MIDNIGHT
+usage: rivals.py duckdb|scipy|implicit FOLDER MIDNIGHT EVERY
 FOLDER holds customer.csv, sale.csv, engagement.csv, answer.csv, rule.csv and category.csv; `duckdb` leaves the distinct
-pairs there for the others, as arrays.
+pairs there for the others, as arrays. One contact in EVERY is in the sample that SQL is compared on.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-FOLDER, MIDNIGHT = sys.argv[2], int(sys.argv[3])
+FOLDER, MIDNIGHT, EVERY = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 figures = {}
 
 
@@ -83,10 +83,13 @@ def duckdb():
     with timed("distinct"):
         db.execute("CREATE TABLE bought AS SELECT DISTINCT customer, category FROM sale WHERE company = 1")
     join = """SELECT a.category AS a, b.category AS b, count(*) AS n
-                FROM bought a JOIN bought b ON b.customer = a.customer AND b.category > a.category GROUP BY ALL"""
+                FROM bought a JOIN bought b ON b.customer = a.customer AND b.category > a.category
+               WHERE a.customer % $1 = 0 GROUP BY ALL"""
     with timed("together"):
-        found = db.execute(join).fetchnumpy()
+        found = db.execute(join.replace("WHERE a.customer % $1 = 0", "")).fetchnumpy()
     figures["checksum"] = checksum(found["a"], found["b"], found["n"])
+    found = db.execute(join, [EVERY]).fetchnumpy()
+    figures["sample"] = sums(*(np.asarray(found[x], dtype=np.int64) for x in "abn"))
     pairs = db.execute("SELECT customer, category FROM bought ORDER BY customer").fetchnumpy()
     figures["pairs"] = len(pairs["customer"])
     np.save(FOLDER + "/customer.npy", np.asarray(pairs["customer"], dtype=np.int32))
@@ -126,7 +129,7 @@ def implicit():
         contacts = matrix(np.float64).T.tocsr()
     # Its item-item similarity without weights: the 21 highest counts of each category, itself among them.
     with timed("together"):
-        found = all_pairs_knn(contacts, 21).tocoo()
+        found = all_pairs_knn(contacts, 21, show_progress=False).tocoo()
     dense = np.zeros((contacts.shape[1], contacts.shape[1]), dtype=np.int64)
     dense[found.row, found.col] = np.rint(found.data).astype(np.int64)
     np.fill_diagonal(dense, 0)
