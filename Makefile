@@ -1,10 +1,10 @@
 # Thin on purpose: the work is in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint conformance matrix mutate docs psql install clean
+.PHONY: help demo test bench bench-night similarity lint conformance matrix mutate docs psql install clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## a shop's contacts and purchases, who may be written to, and why
 	@scripts/demo
@@ -14,6 +14,12 @@ test: ## everything that is checked; ends with `N passed, N failed`
 
 bench: ## the cost of a decision against a boolean column and hand-written SQL
 	@scripts/bench
+
+bench-night: ## what a night costs on 5 million contacts, beside SQL, DuckDB, scipy and implicit
+	@scripts/bench-night $(ARGS)
+
+similarity: ## how good similar categories are on real purchases
+	@scripts/similarity
 
 lint: ## formatting, clippy, dependencies, shell scripts
 	@scripts/lint

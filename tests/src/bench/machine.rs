@@ -7,19 +7,33 @@ use std::fs;
 use std::process::Command;
 
 pub fn describe(client: &mut Client, report: &mut Report) -> Result<()> {
+    for (name, value) in facts(client)? {
+        report.fact(name, value);
+    }
+    Ok(())
+}
+
+/// Names and values.
+pub fn facts(client: &mut Client) -> Result<Vec<(&'static str, String)>> {
     let model = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into());
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = field("/proc/meminfo", "MemTotal")
         .and_then(|m| m.split_whitespace().next()?.parse::<u64>().ok())
         .map_or_else(String::new, |kb| format!(", {} GiB", (kb + (1 << 19)) >> 20));
-    report.fact("machine", format!("{model}, {cores} cores{memory}"));
     let version: String = client.query_one("SHOW server_version", &[])?.get(0);
-    report.fact("PostgreSQL", version);
-    report.fact("rustc", rustc().unwrap_or_else(|| "not found".into()));
-    // Other work on the machine spoils a run; the reader should see it.
+    Ok(vec![
+        ("machine", format!("{model}, {cores} cores{memory}")),
+        ("PostgreSQL", version),
+        ("rustc", rustc().unwrap_or_else(|| "not found".into())),
+        // Other work on the machine spoils a run; the reader should see it.
+        ("load at the start", load()),
+    ])
+}
+
+/// The load average of the last minute.
+pub fn load() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    report.fact("load at the start", load.split(' ').next().unwrap_or("unknown").into());
-    Ok(())
+    load.split(' ').next().filter(|l| !l.is_empty()).unwrap_or("unknown").into()
 }
 
 fn field(file: &str, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 mod calls;
 mod data;
 mod decisions;
-mod machine;
+pub mod machine;
 mod report;
 mod scans;
 mod watching;

@@ -5,13 +5,13 @@
 
 mod copy;
 mod crm;
-mod dice;
-mod journey;
+pub mod dice;
+pub mod journey;
 mod names;
 mod overlay;
-mod parquet_file;
+pub mod parquet_file;
 mod people;
-mod tree;
+pub mod tree;
 
 use anyhow::{Context, Result};
 use std::path::Path;
