@@ -5,6 +5,8 @@
 mod amid;
 #[path = "night/batch.rs"]
 mod batch;
+#[path = "night/killed.rs"]
+mod killed;
 #[allow(dead_code)] // the other tests' part of it
 mod refusing;
 #[allow(dead_code)]

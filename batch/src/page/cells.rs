@@ -3,6 +3,10 @@
 //! Leaving a cell out is not enough: whoever knows the total subtracts. So what is not shown is pooled, and where the
 //! pool is itself too small the smallest shown cell joins it. Every total on the page is a sum of what is shown.
 
+use super::figures::Refusals;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
 /// From how many people on a figure is shown.
 pub const LEAST: u64 = 10;
 
@@ -25,6 +29,52 @@ pub fn shown(pooled: u64) -> Option<u64> {
     (pooled >= LEAST).then_some(pooled)
 }
 
+/// Requests with the ways and reasons of few people counted together. How many came in a month stays exact: it divides
+/// nobody by what they are or did.
+pub fn pool_requests(all: &[Refusals]) -> impl Iterator<Item = Refusals> {
+    let mut pooled: BTreeMap<(&str, &str, &str, &str, &str), u64> = BTreeMap::new();
+    for r in all {
+        let (via, reason) =
+            if r.events < LEAST { ("any", "any") } else { (r.via.as_str(), r.reason_code.as_str()) };
+        *pooled.entry((&r.month, &r.kind, &r.sender, via, reason)).or_default() += r.events;
+    }
+    pooled.into_iter().map(|((month, kind, sender, via, reason), events)| Refusals {
+        month: month.to_owned(),
+        kind: kind.to_owned(),
+        sender: sender.to_owned(),
+        via: via.to_owned(),
+        reason_code: reason.to_owned(),
+        events,
+    })
+}
+
+/// Figures of a run that count no people.
+const NO_PEOPLE: &[&str] = &[
+    "version",
+    "categories",
+    "pairs",
+    "similar_pairs",
+    "changed_sides",
+    "threshold",
+    "night",
+    "days",
+    "curves",
+];
+
+/// A run's figures as the page may have them: no lists, which name contacts, and no small numbers of people.
+pub fn of_run(figures: &Value) -> Value {
+    match figures {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(_, v)| !v.is_array())
+            .map(|(k, v)| (k.clone(), if NO_PEOPLE.contains(&k.as_str()) { v.clone() } else { of_run(v) }))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Number(n) if n.as_u64().is_some_and(|n| (1..LEAST).contains(&n)) => json!("fewer than ten"),
+        other => other.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +88,32 @@ mod tests {
     #[test]
     fn small_cells_together_are_shown_as_one() {
         assert_eq!(publish(vec![("a", 9), ("b", 9), ("c", 10)]), (vec![("c", 10)], 18));
+    }
+
+    #[test]
+    fn a_run_tells_of_no_few_and_names_nobody() {
+        let run = json!({"contacts": 500, "stages": {"expired (fr.retention/1)": 5}, "version": 3, "threshold": 0.5,
+                         "drift": {"contacts": [42]}});
+        let shown = json!({"contacts": 500, "stages": {"expired (fr.retention/1)": "fewer than ten"}, "version": 3,
+                           "threshold": 0.5, "drift": {}});
+        assert_eq!(of_run(&run), shown);
+    }
+
+    #[test]
+    fn nobody_is_known_by_a_rare_reason() {
+        let one = |via: &str, reason: &str, events| Refusals {
+            month: "2026-03".into(),
+            kind: "opt_out".into(),
+            sender: "shop".into(),
+            via: via.into(),
+            reason_code: reason.into(),
+            events,
+        };
+        let pooled: Vec<_> =
+            pool_requests(&[one("link", "too_many", 40), one("letter", "moved", 1), one("reply", "ill", 2)])
+                .map(|r| (r.via, r.reason_code, r.events))
+                .collect();
+        assert_eq!(pooled, [("any".into(), "any".into(), 3), ("link".into(), "too_many".into(), 40)]);
     }
 
     #[test]

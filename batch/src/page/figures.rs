@@ -1,7 +1,9 @@
-//! Everything the page says, as figures: what `--json` prints and the sections put in words. Small cells are out already.
+//! Everything the page says, as figures: what `--json` prints and the sections put in words. Small cells are out already, or
+//! are when they are written as JSON.
 
+use super::cells::{LEAST, pool_requests};
 use super::segments::Row;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -15,15 +17,19 @@ pub struct Figures {
     pub marketing_blocked: Option<String>,
     pub contacts: u64,
     /// Contacts who deny until they are folded.
+    #[serde(serialize_with = "few")]
     pub waiting: u64,
     pub bindings: Vec<Binding>,
     pub binding_problems: Vec<Problem>,
     /// The default sender has no questions of its own in `audit_question`: `marketing` stands for them.
     pub audited_by_default: bool,
     pub permission: Vec<Permission>,
+    #[serde(serialize_with = "requests")]
     pub refusals: Vec<Refusals>,
     pub retention_ends: Vec<Ending>,
+    #[serde(serialize_with = "few")]
     pub retention_ends_pooled: u64,
+    #[serde(serialize_with = "few")]
     pub held: u64,
     pub segments: Vec<Row>,
     pub evidence: Vec<Evidence>,
@@ -61,8 +67,10 @@ pub struct Permission {
     pub product_category: Option<String>,
     pub answers: Vec<Answer>,
     /// People in groups too small to be shown.
+    #[serde(serialize_with = "few")]
     pub pooled: u64,
     pub ends: Vec<Ends>,
+    #[serde(serialize_with = "few")]
     pub ends_pooled: u64,
     /// Denied although all is there but the proof; `None`: fewer than ten.
     pub without_proof: u64,
@@ -101,6 +109,18 @@ pub struct Ends {
     pub from: String,
     pub basis: String,
     pub contacts: u64,
+}
+
+/// Fewer than ten people are never a number.
+fn few<S: Serializer>(people: &u64, to: S) -> Result<S::Ok, S::Error> {
+    match people {
+        1..LEAST => to.serialize_str("fewer than ten"),
+        n => to.serialize_u64(*n),
+    }
+}
+
+fn requests<S: Serializer>(all: &[Refusals], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(pool_requests(all))
 }
 
 /// Requests of one month by one way for one reason.
@@ -156,6 +176,7 @@ pub struct Retained {
     pub sender: String,
     pub stage: String,
     pub rule: String,
+    #[serde(serialize_with = "few")]
     pub contacts: u64,
     pub last_at: String,
 }

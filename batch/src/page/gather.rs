@@ -294,7 +294,7 @@ fn runs(client: &mut Client) -> Result<Vec<Run>> {
         started_at: minute(r.get(1)),
         seconds: r.get(2),
         outcome: r.get(3),
-        figures: r.get(4),
+        figures: cells::of_run(&r.get(4)),
     };
     Ok(rows.iter().map(one).collect())
 }

@@ -28,3 +28,4 @@ SELECT n * 4 + k, n, CASE WHEN n % 10 = 0 THEN timestamptz '2022-06-01 12:00Z' E
 SELECT FROM consent.bind_contacts('crm.bound_customer');
 SELECT FROM consent.bind_purchases('crm.bound_sale');
 SELECT consent.watch('crm.customer', 'contacts', contact => 'r.id'), consent.watch('crm.sale', 'purchases', contact => 'r.customer');
+SELECT consent.set_retention('crm.customer', key => 'id', action => 'anonymise', columns => '{"name": null, "email": null}', grace => '0 days');

@@ -73,10 +73,9 @@ pub fn attention(f: &Figures) -> Vec<String> {
         all.push(format!("{}: {}{effect}.", p.binding, p.problem));
     }
     if f.waiting > 0 {
-        let n = f.waiting;
+        let who = cells::shown(f.waiting).map_or_else(|| "fewer than ten contacts".to_owned(), contacts);
         all.push(format!(
-            "{}: something may have been taken away from them since the last fold, and until the next they are denied.",
-            contacts(n)
+            "{who}: something may have been taken away from them since the last fold, and until the next they are denied."
         ));
     }
     for p in &f.permission {
