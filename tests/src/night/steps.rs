@@ -55,8 +55,8 @@ pub fn first(night: &Night<'_>, client: &mut Client, report: &mut Report) -> Res
 pub fn warm(night: &Night<'_>, client: &mut Client, report: &mut Report) -> Result<f64> {
     report.section("a warm night");
     let noted = note(night, client, 1)?;
-    let drained = step(night, client, report, "pending", "refold --pending", &["refold", "--pending"])?;
-    report.figure("pending_per_s", noted / drained.wall);
+    let name = format!("refold --pending, {noted:.0} contacts");
+    step(night, client, report, "pending", &name, &["refold", "--pending"])?;
     step(night, client, report, "rescore", "rescore", &["rescore"])?;
     if night.knows("retention", "--full") {
         step(
@@ -126,7 +126,10 @@ fn step(
     )?;
     let one = runs.len() == 1;
     let note = runs.first().filter(|_| one).map_or_else(String::new, |r| described(&r.get(2)));
-    report.row(id, name, &cost, night.contacts(), note);
+    // A drain looks at those who are noted, everything else at everybody.
+    let rows =
+        runs.first().filter(|_| id == "pending").and_then(|r| r.get::<_, Value>(2)["contacts"].as_f64());
+    report.row(id, name, &cost, rows.unwrap_or(night.contacts()), note);
     for r in runs.iter().filter(|_| !one) {
         let (step, wall): (String, Option<f64>) = (r.get(0), r.get(1));
         let part = Cost { wall: wall.unwrap_or(0.0), ..Cost::default() };
