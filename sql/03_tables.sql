@@ -76,7 +76,7 @@ BEGIN
 
     CREATE TABLE IF NOT EXISTS consent_data.similarity (
         version integer NOT NULL,
-        sender_id integer NOT NULL REFERENCES consent_data.sender,
+        sender_id integer NOT NULL,
         category_a integer NOT NULL,
         category_b integer NOT NULL,
         score double precision NOT NULL CHECK (score BETWEEN 0 AND 1),
@@ -94,6 +94,8 @@ BEGIN
         PRIMARY KEY (version, sender_id, category_a, category_b),
         CHECK (category_a < category_b)
     );
+    -- Written by the hundred thousand each night, from senders that are never deleted: to check each row would cost as much.
+    ALTER TABLE consent_data.similarity DROP CONSTRAINT IF EXISTS similarity_sender_id_fkey;
     COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8). No row: neither was bought, they are in different departments (and the sender is no supermarket, or fewer than 10 bought both), or one is sensitive; the score is then 0.';
 
     CREATE TABLE IF NOT EXISTS consent_data.similarity_override (

@@ -28,7 +28,9 @@ pub fn is_idle(client: &mut Client, step: &Step) -> Result<bool> {
     if !matches!(step, Step::Refold(options) if options.pending) {
         return Ok(false);
     }
-    Ok(client.query_one("SELECT NOT EXISTS (SELECT FROM consent_data.pending)", &[])?.get(0))
+    let waiting = "SELECT EXISTS (SELECT FROM consent_data.pending) OR EXISTS (SELECT FROM consent_data.pending_address)
+                          OR EXISTS (SELECT FROM consent_data.standing_gone)";
+    Ok(!client.query_one(waiting, &[])?.get::<_, bool>(0))
 }
 
 /// The row of a step that begins, or none under `--dry-run`.

@@ -92,7 +92,7 @@ pub fn rescore(
     let names: Vec<&str> = scored.iter().map(|(s, _)| s.name.as_str()).collect();
     let scored: Vec<Scored> = scored.into_iter().map(|(_, scored)| scored).collect();
     let edition = Edition {
-        print: print(&scored, &lists, threshold, options.per_contact),
+        print: print(&catalogue, &scored, &lists, threshold, options.per_contact),
         scored: &scored,
         lists: &lists,
         catalogue: &catalogue,
@@ -174,9 +174,17 @@ fn choose_threshold(client: &mut Client, options: &Rescore, points: &[curve::Poi
 
 /// Of everything that the rows of a version are made from: equal prints, equal rows. The standard library may change its
 /// hash between releases; the first night after that writes a version that it need not have.
-fn print(scored: &[Scored], lists: &[Lists<'_>], threshold: f64, per_contact: usize) -> String {
+fn print(
+    catalogue: &Catalogue,
+    scored: &[Scored],
+    lists: &[Lists<'_>],
+    threshold: f64,
+    per_contact: usize,
+) -> String {
     let mut hasher = DefaultHasher::new();
     (FORMAT, threshold.to_bits(), per_contact).hash(&mut hasher);
+    // All else is positions in it.
+    catalogue.hash(&mut hasher);
     for (scored, lists) in scored.iter().zip(lists) {
         (scored.sender_id, scored.all, &scored.alone, baskets::print(lists.baskets)).hash(&mut hasher);
         for pair in &scored.pairs {

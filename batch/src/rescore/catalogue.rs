@@ -8,6 +8,7 @@ const LOOKED_UP: usize = 1 << 24;
 const NONE: u32 = u32::MAX;
 
 /// A category's position is its place in order of department and number; all arithmetic is on positions.
+#[derive(Hash)]
 pub struct Catalogue {
     ids: Vec<i32>,
     /// From the department down.

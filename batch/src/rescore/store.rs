@@ -76,8 +76,12 @@ pub fn store(
     retrying(|| client.execute("SELECT consent._similar_prepare($1)", &[&version]))?;
     let total: usize = edition.lists.iter().map(|l| l.baskets.len()).sum();
     let bar = report.progress("similar", total as u64);
-    write_pairs(client, version, edition)?;
-    let lists = write_lists(database, version, edition, &bar)?;
+    let lists = thread::scope(|scope| {
+        let pairs = scope.spawn(|| write_pairs(client, version, edition));
+        let lists = write_lists(database, version, edition, &bar);
+        pairs.join().unwrap_or_else(|_| Err(anyhow!("the thread that writes pairs panicked")))?;
+        lists
+    })?;
     bar.finish_and_clear();
     let query = "SELECT consent._similar_index($1, $2::text::xid)::text";
     let oldest: String = client.query_one(query, &[&version, &edition.oldest])?.get(0);
