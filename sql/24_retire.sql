@@ -114,8 +114,9 @@ $$;
 COMMENT ON FUNCTION consent._retention_questions() IS 'One question a sender, as retention asks it now.';
 
 -- In the CRM, as the owner of its table. Nothing is left of that role, nor of what it set.
+-- With the rights of _retire() alone: whoever else might call it could touch any row of a configured table.
 CREATE FUNCTION consent._retention_act(setting_id integer, native text) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     fault text := consent._retention_fault(setting_id);
@@ -168,6 +169,33 @@ END
 $$;
 COMMENT ON FUNCTION consent._retention_kept(text, jsonb, bytea[]) IS 'What keeps a contact from being retired; NULL if nothing does.';
 
+-- What was refused with a sale stands in the CRM's row alone, which is about to go.
+CREATE FUNCTION consent._keep_refusals(contact text) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    hash bytea := consent._key_hash(contact);
+    v_now timestamptz := clock_timestamp();
+    n bigint;
+BEGIN
+    INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id)
+    SELECT DISTINCT key, consent._restriction_kind(c.kind), least(c.at, v_now), v_now, c.sender_id, c.channels, c.category_id
+      FROM consent_data.crm_event_of(key) c
+     WHERE consent._restricts(c.kind, c.refused)
+       AND NOT EXISTS (
+        SELECT FROM consent_data.event e
+         WHERE (e.contact_id = key OR e.erased_as = hash) AND e.kind = consent._restriction_kind(c.kind) AND e.at = least(c.at, v_now)
+           AND (e.sender_id, e.channels, e.category_id) IS NOT DISTINCT FROM (c.sender_id, c.channels, c.category_id));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    IF n > 0 THEN
+        PERFORM consent._carry_on(contact);
+    END IF;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION consent._keep_refusals(text) IS 'Takes what a contact refused with sales into the ledger, where an erasure keeps it by hash; answers with how many.';
+
 -- The CRM's change, our erasure and the record are one: an error undoes all three.
 CREATE FUNCTION consent._retire_contact(contact text, run bigint, questions bytea[]) RETURNS text
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -186,8 +214,11 @@ DECLARE
     touched bigint := 0;
     s record;
 BEGIN
-    -- Locks the state, and folds what committed before: a click, a purchase or a hold that came in between is in it.
-    PERFORM consent._refold_contact(contact);
+    -- Locks the states, and folds what committed before: a click, a purchase or a hold that came in between is in them. The
+    -- life of whoever it was merged with counts, too, and nothing may have watched it.
+    FOR s IN SELECT p AS contact FROM consent._same_person(contact) p LOOP
+        PERFORM consent._refold_contact(s.contact);
+    END LOOP;
     IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
         RETURN 'busy';
     END IF;
@@ -228,7 +259,8 @@ BEGIN
     END IF;
     SELECT string_agg(DISTINCT v.rule, ', ') INTO rules FROM jsonb_to_recordset(verdict->'senders') v (rule text);
     IF erases THEN
-        -- First, while the addresses are known that refusals bind.
+        -- First, while the CRM shows what was refused there, and the addresses are known that refusals bind.
+        PERFORM consent._keep_refusals(contact);
         PERFORM consent._erase_contact(contact, ARRAY[contact], consent._key_hash(contact), format('retention: %s, run %s', rules, run), false);
     END IF;
     FOR s IN SELECT x.retention_setting_id AS id FROM consent_data.retention_setting x
