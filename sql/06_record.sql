@@ -242,6 +242,7 @@ BEGIN
             v_hashes := consent._with_aliases(v_hashes);
             FOR r IN SELECT h, coalesce((SELECT a.channel_group FROM consent._addresses_now(contact) a WHERE h = ANY (a.hashes) LIMIT 1),
                                         (SELECT ca.channel_group FROM consent_data.contact_address ca WHERE ca.address_hash = h LIMIT 1),
+                                        (SELECT u.channel_group FROM unnest(had_groups, had_hashes) u (channel_group, hash) WHERE u.hash = h LIMIT 1),
                                         (consent._groups(NULL, ARRAY[v_channel]))[1]) AS channel_group
                        FROM unnest(v_hashes) h ORDER BY h LOOP
                 PERFORM consent._share_address(r.h, r.channel_group);

@@ -42,6 +42,18 @@ pub fn due(client: &mut Client, run_id: i64) -> Result<Vec<Due>> {
     Ok(rows.iter().map(due).collect())
 }
 
+/// Contacts found before an action was configured, or before it was changed, who wait to be announced.
+pub fn open(client: &mut Client) -> Result<u64> {
+    let row = client.query_one(
+        "SELECT count(DISTINCT a.contact_id) FROM consent_data.retention_action a
+          WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NULL AND a.outcome IS NULL
+            AND EXISTS (SELECT FROM consent_data.retention_setting s
+                         WHERE s.source IS NULL OR s.source = split_part(a.contact_id::text, ':', 1))",
+        &[],
+    )?;
+    Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+}
+
 /// Announces those who were found before an action was configured.
 pub fn announce_open(client: &mut Client, chunk: u32, report: &Report) -> Result<i64> {
     let chunk = i32::try_from(chunk).unwrap_or(i32::MAX);
