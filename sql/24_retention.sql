@@ -120,16 +120,17 @@ DECLARE
 BEGIN
     SELECT x.* INTO STRICT setting FROM consent_data.retention_setting x WHERE x.retention_setting_id = setting_id;
     native := consent._native_type(setting.source);
+    -- Every operator by its schema: the table's own may hold others, of whoever may create there, and would run as its owner.
     -- The CRM's index serves, whatever integer it is of; of texts that a collation takes for equal only the very one.
     is_it := CASE WHEN setting.key_column IS NULL THEN NULL
-                  WHEN native IN ('smallint', 'integer', 'bigint') THEN format('%I = $1::bigint', setting.key_column)
-                  WHEN native = 'uuid' THEN format('%I = $1::uuid', setting.key_column)
-                  ELSE format('%1$I = $1 AND %1$I::text COLLATE "C" = $1', setting.key_column) END;
+                  WHEN native IN ('smallint', 'integer', 'bigint') THEN format('%I OPERATOR(pg_catalog.=) $1::bigint', setting.key_column)
+                  WHEN native = 'uuid' THEN format('%I OPERATOR(pg_catalog.=) $1::uuid', setting.key_column)
+                  ELSE format('%1$I::text OPERATOR(pg_catalog.=) $1 AND %1$I::text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) $1', setting.key_column) END;
     RETURN CASE setting.action
         WHEN 'delete' THEN format('DELETE FROM %s WHERE %s', setting.relation, is_it)
         WHEN 'anonymise' THEN format('UPDATE %s SET %s WHERE %s', setting.relation, (
             SELECT string_agg(format('%I = %s', c.key, CASE WHEN c.value IS NULL THEN 'NULL'
-                                  WHEN strpos(c.value, '{key}') > 0 THEN format('replace(%L, ''{key}'', $1)', c.value)
+                                  WHEN strpos(c.value, '{key}') > 0 THEN format('pg_catalog.replace(%L, ''{key}'', $1)', c.value)
                                   ELSE quote_literal(c.value) END), ', ' ORDER BY c.key)
               FROM jsonb_each_text(setting.columns) c), is_it)
         WHEN 'call' THEN (SELECT format('SELECT %s.%I($1::%s)', p.pronamespace::regnamespace, p.proname, format_type(p.proargtypes[0], NULL))

@@ -165,6 +165,10 @@ BEGIN
         RETURN 'unread_engagement';
     END IF;
     FOR r IN SELECT p AS contact FROM consent._same_person(contact) p LOOP
+        -- Gives no permission yet, so no state knows of it.
+        IF EXISTS (SELECT FROM consent_data.crm_event_of(consent_data.key(r.contact)) c WHERE c.at > now()) THEN
+            RETURN 'future_activity';
+        END IF;
         IF EXISTS (SELECT FROM consent._holds(r.contact)) THEN
             RETURN 'legal_hold';
         END IF;
@@ -180,7 +184,8 @@ END
 $$;
 COMMENT ON FUNCTION consent._retention_kept(text, jsonb, bytea[]) IS 'What keeps a contact from being retired; NULL if nothing does.';
 
--- What was refused with a sale stands in the CRM's row alone, which is about to go.
+-- What was refused with a sale stands in the CRM's row alone, which is about to go; to whom it is refused since, in facts that
+-- are erased.
 CREATE FUNCTION consent._keep_refusals(contact text) RETURNS bigint
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -189,6 +194,7 @@ DECLARE
     hash bytea := consent._key_hash(contact);
     v_now timestamptz := clock_timestamp();
     n bigint;
+    r record;
 BEGIN
     INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id)
     SELECT DISTINCT key, consent._restriction_kind(c.kind), least(c.at, v_now), v_now, c.sender_id, c.channels, c.category_id
@@ -199,13 +205,30 @@ BEGIN
          WHERE (e.contact_id = key OR e.erased_as = hash) AND e.kind = consent._restriction_kind(c.kind) AND e.at = least(c.at, v_now)
            AND (e.sender_id, e.channels, e.category_id) IS NOT DISTINCT FROM (c.sender_id, c.channels, c.category_id));
     GET DIAGNOSTICS n = ROW_COUNT;
+    -- Whoever took over a business from the sender took over what was refused to it; that it did, an erasure forgets.
+    FOR r IN WITH RECURSIVE bound (event_id, sender_id) AS (
+                 SELECT e.event_id, e.sender_id FROM consent_data.event e
+                  WHERE e.contact_id = key AND consent._restricts(e.kind, e.refused) AND e.kind <> 'register_delisted'
+                 UNION
+                 SELECT b.event_id, (t.detail->>'to_sender_id')::integer
+                   FROM bound b JOIN consent_data.event t USING (sender_id) WHERE t.contact_id = key AND t.kind = 'business_transferred')
+             SELECT DISTINCT ON (b.event_id, b.sender_id) e.*, b.sender_id AS bound_id
+               FROM bound b JOIN consent_data.event e ON e.event_id = b.event_id AND e.sender_id <> b.sender_id LOOP
+        WITH taken_over AS (
+            INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id, detail, address_hash)
+            VALUES (key, consent._restriction_kind(r.kind), r.at, v_now, r.bound_id, r.channels, r.category_id, r.detail, r.address_hash)
+            RETURNING event_id)
+        INSERT INTO consent_data.address_event (address_hash, event_id)
+        SELECT ae.address_hash, t.event_id FROM taken_over t, consent_data.address_event ae WHERE ae.event_id = r.event_id;
+        n := n + 1;
+    END LOOP;
     IF n > 0 THEN
         PERFORM consent._carry_on(contact);
     END IF;
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION consent._keep_refusals(text) IS 'Takes what a contact refused with sales into the ledger, where an erasure keeps it by hash; answers with how many.';
+COMMENT ON FUNCTION consent._keep_refusals(text) IS 'Takes what a contact refused with sales, and to whoever took over a business, into the ledger, where an erasure keeps it by hash; answers with how many.';
 
 -- The CRM's change, our erasure and the record are one: an error undoes all three.
 CREATE FUNCTION consent._retire_contact(contact text, run bigint, questions bytea[]) RETURNS text
@@ -344,9 +367,11 @@ BEGIN
                     WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now() AND a.run_id <> run) THEN
         RETURN;
     END IF;
-    -- Before refusals are kept waiting. While the CRM writes there, nobody is acted on: a later run will.
+    -- The CRM first, before refusals are kept waiting. While either writes, nobody is acted on: a later run will.
     BEGIN
         PERFORM consent._hold_crm();
+        -- As erase() does first of all.
+        LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
         RETURN QUERY
         WITH due AS (
@@ -359,8 +384,6 @@ BEGIN
         SELECT 'busy', count(DISTINCT p.contact_id) FROM put_off p HAVING count(*) > 0;
         RETURN;
     END;
-    -- As erase() does first of all.
-    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
     -- Deferred triggers would run at commit, with the session's rights.
     SET CONSTRAINTS ALL IMMEDIATE;
     questions := consent._retention_questions();
@@ -397,6 +420,8 @@ BEGIN
              WHERE a.contact_id = r.contact_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now();
         END IF;
         outcomes := outcomes || v_outcome;
+        -- Slow triggers must not keep refusals waiting once for each contact; who is left is taken by the next call.
+        EXIT WHEN clock_timestamp() > statement_timestamp() + interval '500 milliseconds';
     END LOOP;
     RETURN QUERY SELECT o, count(*) FROM unnest(outcomes) o GROUP BY o ORDER BY o;
 END

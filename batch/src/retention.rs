@@ -100,7 +100,14 @@ pub fn retention(
     if apply {
         figures["recorded"] = pass.write(client, run_id, chunk, &rules, report)?.into();
         // Acted on first: nobody is in the run that announces them.
-        figures["outcomes"] = act::act(client, run_id, acting, report)?;
+        let outcomes = act::act(client, run_id, acting, report)?;
+        for (outcome, n) in &outcomes {
+            report.line(
+                &format!("  {n:>8}  {outcome}"),
+                &json!({"step": "retention", "outcome": outcome, "contacts": n}),
+            );
+        }
+        figures["outcomes"] = json!(outcomes);
         figures["announced"] = act::announce_open(client, arguments.chunk, report)?.into();
         figures["applied"] = Value::Bool(true);
     }

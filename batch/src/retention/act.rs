@@ -4,7 +4,6 @@ use crate::connection::{long_statements, retrying};
 use crate::report::Report;
 use anyhow::Result;
 use postgres::Client;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Contacts acted on in one transaction. Refusals wait for it, so it must be over in a fraction of a second.
@@ -71,7 +70,7 @@ pub fn announce_open(client: &mut Client, chunk: u32, report: &Report) -> Result
 }
 
 /// Contacts by outcome.
-pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Result<Value> {
+pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Result<BTreeMap<String, i64>> {
     let bar = report.progress("acting", total);
     let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
     client.batch_execute(STATEMENT_TIMEOUT)?;
@@ -91,5 +90,5 @@ pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Res
     }
     long_statements(client)?;
     bar.finish_and_clear();
-    Ok(json!(outcomes))
+    Ok(outcomes)
 }
