@@ -152,11 +152,22 @@ DECLARE
     v_hashes bytea[];
     v_event bigint;
     v_groups text[];
+    had_groups text[];
+    had_hashes bytea[];
     v_binds_address boolean := consent._binds_address(kind);
     own consent.state;
     others consent.state;
     r record;
 BEGIN
+    IF key IS NOT NULL AND v_binds_address THEN
+        -- Before the wait below: retention may be taking the contact with its addresses away just now, and the refusal binds
+        -- those it had when it was given.
+        SELECT array_agg(x.channel_group), array_agg(x.hash) INTO had_groups, had_hashes FROM (
+            SELECT a.channel_group, unnest(a.hashes) AS hash FROM consent._addresses_now(contact) a
+            UNION
+            SELECT ca.channel_group, ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = key) x
+         WHERE x.hash IS NOT NULL;
+    END IF;
     IF consent._restricts(kind, refused) OR kind = 'legal_hold' THEN
         -- Not while merge_contacts() or erase() is at work: neither would see the other.
         LOCK TABLE consent_data.contact_merge IN ROW EXCLUSIVE MODE;
@@ -222,13 +233,16 @@ BEGIN
             -- The address the contact has now, and the one it had when it was last folded.
             SELECT unnest(a.hashes) FROM consent._addresses_now(contact) a WHERE a.channel_group = ANY (v_groups)
             UNION
-            SELECT ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups));
+            SELECT ca.address_hash FROM consent_data.contact_address ca WHERE ca.contact_id = key AND ca.channel_group = ANY (v_groups)
+            UNION
+            SELECT u.hash FROM unnest(had_groups, had_hashes) u (channel_group, hash) WHERE u.channel_group = ANY (v_groups));
         -- Locks the addresses, in the order of their hashes, against contacts who are just getting one of them. While it
         -- waits, another session may move one to a newer key.
         LOOP
             v_hashes := consent._with_aliases(v_hashes);
             FOR r IN SELECT h, coalesce((SELECT a.channel_group FROM consent._addresses_now(contact) a WHERE h = ANY (a.hashes) LIMIT 1),
                                         (SELECT ca.channel_group FROM consent_data.contact_address ca WHERE ca.address_hash = h LIMIT 1),
+                                        (SELECT u.channel_group FROM unnest(had_groups, had_hashes) u (channel_group, hash) WHERE u.hash = h LIMIT 1),
                                         (consent._groups(NULL, ARRAY[v_channel]))[1]) AS channel_group
                        FROM unnest(v_hashes) h ORDER BY h LOOP
                 PERFORM consent._share_address(r.h, r.channel_group);

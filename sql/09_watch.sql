@@ -147,6 +147,14 @@ CREATE FUNCTION consent._check_owner(relation regclass) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- In a security-restricted operation the code of a table's owner runs in the session of another, whose rights are not the
+    -- owner's to use. This fails there, and does nothing elsewhere.
+    BEGIN
+        UNLISTEN consent_restricted;
+    EXCEPTION WHEN insufficient_privilege THEN
+        RAISE EXCEPTION 'this can''t be done from inside an action or a view' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'Have the table''s owner, as a member of consent_admin, or a superuser do it.';
+    END;
     IF NOT (SELECT pg_has_role(session_user, c.relowner, 'member') FROM pg_class c WHERE c.oid = relation) THEN
         RAISE EXCEPTION 'must be owner of %', relation USING ERRCODE = 'insufficient_privilege',
             HINT = 'Have the table''s owner, as a member of consent_admin, or a superuser do it.';

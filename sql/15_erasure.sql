@@ -250,7 +250,10 @@ BEGIN
     DELETE FROM consent_data.contact_similar s WHERE s.contact_id = key;
     GET DIAGNOSTICS n = ROW_COUNT;
     v_removed := v_removed || jsonb_build_object('contact_similar', n);
-    DELETE FROM consent_data.contact_merge m WHERE key IN (m.from_id, m.into_id);
+    -- Without a request, what is refused on one of them later still binds the other, should it come back.
+    DELETE FROM consent_data.contact_merge m
+     WHERE key IN (m.from_id, m.into_id)
+       AND (asked OR NOT EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id IN (m.from_id, m.into_id) AND s.contact_id <> key));
     GET DIAGNOSTICS n = ROW_COUNT;
     v_removed := v_removed || jsonb_build_object('contact_merge', n);
     DELETE FROM consent_data.contact_moved m WHERE key IN (m.from_id, m.into_id);

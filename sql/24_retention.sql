@@ -25,6 +25,7 @@ BEGIN
     END IF;
     ALTER TABLE consent_data.retention_action
         ADD COLUMN IF NOT EXISTS act_after timestamptz,
+        ADD COLUMN IF NOT EXISTS announced_at timestamptz,
         ADD COLUMN IF NOT EXISTS action text,
         ADD COLUMN IF NOT EXISTS outcome text CHECK (outcome IN ('done', 'saved', 'kept', 'failed', 'gone')),
         ADD COLUMN IF NOT EXISTS reason text,
@@ -32,7 +33,7 @@ BEGIN
         ADD COLUMN IF NOT EXISTS rows_touched bigint;
     CREATE INDEX IF NOT EXISTS retention_action_open ON consent_data.retention_action (act_after)
         WHERE stage = 'expired' AND acted_at IS NULL AND act_after IS NOT NULL;
-    COMMENT ON TABLE consent_data.retention_action IS 'Which contact entered which retention stage, by which rule, resting on which last action (since), found in which run; of the expired, from when the configured action may be done (act_after), and what was done in which run with which outcome: done, saved (the person came back), kept (reason: what keeps it), failed (reason: SQLSTATE), gone. One row a stage: a rerun adds none.';
+    COMMENT ON TABLE consent_data.retention_action IS 'Which contact entered which retention stage, by which rule, resting on which last action (since), found in which run; of the expired, when it was announced and from when the configured action may be done (act_after), and what was done in which run with which outcome: done, saved (the person came back), kept (reason: what keeps it), failed (reason: SQLSTATE), gone. One row a stage: a rerun adds none.';
 
     CREATE TABLE IF NOT EXISTS consent_data.retention_setting (
         retention_setting_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -119,16 +120,17 @@ DECLARE
 BEGIN
     SELECT x.* INTO STRICT setting FROM consent_data.retention_setting x WHERE x.retention_setting_id = setting_id;
     native := consent._native_type(setting.source);
+    -- Every operator by its schema: the table's own may hold others, of whoever may create there, and would run as its owner.
     -- The CRM's index serves, whatever integer it is of; of texts that a collation takes for equal only the very one.
     is_it := CASE WHEN setting.key_column IS NULL THEN NULL
-                  WHEN native IN ('smallint', 'integer', 'bigint') THEN format('%I = $1::bigint', setting.key_column)
-                  WHEN native = 'uuid' THEN format('%I = $1::uuid', setting.key_column)
-                  ELSE format('%1$I = $1 AND %1$I::text COLLATE "C" = $1', setting.key_column) END;
+                  WHEN native IN ('smallint', 'integer', 'bigint') THEN format('%I OPERATOR(pg_catalog.=) $1::bigint', setting.key_column)
+                  WHEN native = 'uuid' THEN format('%I OPERATOR(pg_catalog.=) $1::uuid', setting.key_column)
+                  ELSE format('%1$I::text OPERATOR(pg_catalog.=) $1 AND %1$I::text COLLATE pg_catalog."C" OPERATOR(pg_catalog.=) $1', setting.key_column) END;
     RETURN CASE setting.action
         WHEN 'delete' THEN format('DELETE FROM %s WHERE %s', setting.relation, is_it)
         WHEN 'anonymise' THEN format('UPDATE %s SET %s WHERE %s', setting.relation, (
             SELECT string_agg(format('%I = %s', c.key, CASE WHEN c.value IS NULL THEN 'NULL'
-                                  WHEN strpos(c.value, '{key}') > 0 THEN format('replace(%L, ''{key}'', $1)', c.value)
+                                  WHEN strpos(c.value, '{key}') > 0 THEN format('pg_catalog.replace(%L, ''{key}'', $1)', c.value)
                                   ELSE quote_literal(c.value) END), ', ' ORDER BY c.key)
               FROM jsonb_each_text(setting.columns) c), is_it)
         WHEN 'call' THEN (SELECT format('SELECT %s.%I($1::%s)', p.pronamespace::regnamespace, p.proname, format_type(p.proargtypes[0], NULL))
@@ -188,6 +190,26 @@ END
 $$;
 COMMENT ON FUNCTION consent._check_retention_columns(regclass, text, jsonb) IS 'Refuses columns that can''t have the value they are to get.';
 
+-- What was announced was another action, or another grace. And who was only flagged, or handed to a function, is not
+-- anonymised or deleted yet.
+CREATE FUNCTION consent._retention_reopen(source text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    actions text[] := ARRAY(SELECT x.action FROM consent_data.retention_setting x WHERE x.source IS NOT DISTINCT FROM source);
+BEGIN
+    UPDATE consent_data.retention_action a
+       SET act_after = NULL, announced_at = NULL, outcome = NULL, reason = NULL, acted_at = NULL, action = NULL, rows_touched = NULL
+     WHERE a.stage = 'expired' AND consent._retention_source(a.contact_id::text) IS NOT DISTINCT FROM source
+       AND CASE WHEN a.acted_at IS NULL THEN a.act_after IS NOT NULL
+                WHEN a.outcome IS DISTINCT FROM 'done' OR a.action ~ '(anonymise|delete)' THEN false
+                WHEN a.action ~ 'call' THEN actions && '{anonymise,delete}'
+                ELSE actions && '{call,anonymise,delete}' END;
+END
+$$;
+COMMENT ON FUNCTION consent._retention_reopen(text) IS 'Has the expired of a source announced anew, since what is configured for them has changed.';
+
 CREATE FUNCTION consent.set_retention(
     relation regclass DEFAULT NULL, key text DEFAULT NULL, action text DEFAULT 'flag', columns jsonb DEFAULT NULL,
     function regprocedure DEFAULT NULL, grace interval DEFAULT '30 days', source text DEFAULT NULL)
@@ -200,6 +222,7 @@ DECLARE
     types text[] := consent._key_types(native);
     found_type text;
     fault text;
+    had consent_data.retention_setting;
     s consent_data.retention_setting;
 BEGIN
     IF action IS NULL OR action NOT IN ('flag', 'call', 'anonymise', 'delete') THEN
@@ -252,6 +275,8 @@ BEGIN
             DETAIL = format('expected a function of one argument, %s', array_to_string(types, ' or ')),
             HINT = 'It is called with the contact''s key as the CRM has it.';
     END IF;
+    SELECT x.* INTO had FROM consent_data.retention_setting x
+     WHERE x.source IS NOT DISTINCT FROM source AND x.relation IS NOT DISTINCT FROM relation::text FOR UPDATE;
     INSERT INTO consent_data.retention_setting AS x (source, relation, action, key_column, columns, function, grace)
     VALUES (source, relation::text, action, key, columns, function::text, grace)
     ON CONFLICT ON CONSTRAINT retention_setting_source_relation_key
@@ -277,11 +302,14 @@ BEGIN
                 HINT = 'The action runs as the table''s owner; constants must be of the columns'' types.';
         END;
     END IF;
+    IF (had.action, had.key_column, had.columns, had.function, had.grace) IS DISTINCT FROM (s.action, s.key_column, s.columns, s.function, s.grace) THEN
+        PERFORM consent._retention_reopen(source);
+    END IF;
     RETURN s.retention_setting_id;
 END
 $$;
 COMMENT ON FUNCTION consent.set_retention(regclass, text, text, jsonb, regprocedure, interval, text)
-    IS 'What is done with the contacts of a source whose time is over, once announced for the grace period: flag (shown in consent.retention_due), call (a function, with the key), anonymise (columns of the rows with this key to null or constants) or delete (these rows). One action a relation; they are done in the order of their configuration, as the relation''s owner. Only its owner, as a member of consent_admin, may configure it.';
+    IS 'What is done with the contacts of a source whose time is over, once announced for the grace period: flag (shown in consent.retention_due), call (a function, with the key), anonymise (columns of the rows with this key to null or constants) or delete (these rows). One action a relation; they are done in the order of their configuration, as the relation''s owner. Whatever changes it has who is announced already announced anew. Only its owner, as a member of consent_admin, may configure it.';
 
 CREATE FUNCTION consent.unset_retention(relation regclass DEFAULT NULL, source text DEFAULT NULL) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -290,7 +318,11 @@ AS $$
 BEGIN
     DELETE FROM consent_data.retention_setting x
      WHERE x.relation IS NOT DISTINCT FROM relation::text AND x.source IS NOT DISTINCT FROM source;
-    RETURN FOUND;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM consent._retention_reopen(source);
+    RETURN true;
 END
 $$;
 COMMENT ON FUNCTION consent.unset_retention(regclass, text) IS 'Takes back what set_retention() configured for a relation and source; what is announced is no longer done. False: there was nothing.';

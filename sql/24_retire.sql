@@ -9,7 +9,9 @@ AS $$
      WHERE NOT EXISTS (
         SELECT FROM consent_data.retention_action a
          WHERE a.contact_id = consent_data.key(f.contact)
-           AND (a.sender_id = f.sender_id AND a.stage = f.stage AND a.ends_at = f.ends_at OR a.outcome = 'done' AND a.acted_at >= f.since))
+           -- Who came back and has gone again is found again, though the end is the same instant.
+           AND (a.sender_id = f.sender_id AND a.stage = f.stage AND a.ends_at = f.ends_at AND (a.outcome IN ('saved', 'gone')) IS NOT TRUE
+                OR a.outcome = 'done' AND a.acted_at >= f.since))
 $$;
 COMMENT ON FUNCTION consent._retention_news(text[], integer[], text[], timestamptz[], timestamptz[])
     IS 'Which of these findings (by their place) are not recorded yet.';
@@ -21,12 +23,15 @@ AS $$
     WITH grace AS (
         SELECT s.source, max(s.grace) AS grace FROM consent_data.retention_setting s GROUP BY s.source
     ), written AS (
-        INSERT INTO consent_data.retention_action (run_id, contact_id, sender_id, stage, rule, since, ends_at, act_after)
+        INSERT INTO consent_data.retention_action AS a (run_id, contact_id, sender_id, stage, rule, since, ends_at, act_after, announced_at)
         SELECT run, consent_data.key(f.contact), f.sender_id, f.stage, f.rule, f.since, f.ends_at,
-               CASE WHEN f.stage = 'expired' THEN now() + g.grace END
+               CASE WHEN f.stage = 'expired' THEN now() + g.grace END, CASE WHEN f.stage = 'expired' AND g.grace IS NOT NULL THEN now() END
           FROM unnest(contacts, senders, stages, rules, since, ends) f (contact, sender_id, stage, rule, since, ends_at)
           LEFT JOIN grace g ON g.source IS NOT DISTINCT FROM consent._retention_source(f.contact)
-        ON CONFLICT (contact_id, sender_id, stage, ends_at) DO NOTHING
+        ON CONFLICT (contact_id, sender_id, stage, ends_at) DO UPDATE
+            SET run_id = excluded.run_id, rule = excluded.rule, since = excluded.since, found_at = now(), act_after = excluded.act_after,
+                announced_at = excluded.announced_at, outcome = NULL, reason = NULL, acted_run_id = NULL
+            WHERE a.outcome IN ('saved', 'gone')
         RETURNING 1)
     SELECT count(*) FROM written
 $$;
@@ -45,7 +50,7 @@ AS $$
          WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NULL AND a.outcome IS NULL
          LIMIT most FOR UPDATE OF a SKIP LOCKED
     ), announced AS (
-        UPDATE consent_data.retention_action a SET act_after = now() + o.grace
+        UPDATE consent_data.retention_action a SET act_after = now() + o.grace, announced_at = now()
           FROM open o WHERE a.retention_action_id = o.retention_action_id RETURNING 1)
     SELECT count(*) FROM announced
 $$;
@@ -114,8 +119,9 @@ $$;
 COMMENT ON FUNCTION consent._retention_questions() IS 'One question a sender, as retention asks it now.';
 
 -- In the CRM, as the owner of its table. Nothing is left of that role, nor of what it set.
+-- With the rights of _retire() alone: whoever else might call it could touch any row of a configured table.
 CREATE FUNCTION consent._retention_act(setting_id integer, native text) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     fault text := consent._retention_fault(setting_id);
@@ -138,21 +144,31 @@ $$;
 COMMENT ON FUNCTION consent._retention_act(integer, text) IS 'Does one configured action for one native key, as the owner of the CRM''s table; answers with how many rows it touched.';
 
 -- Whether anything but the contact's own clocks keeps it: a hold on, or the life of, whoever it was merged with, or
--- engagement that only a whole refold reads and none has lately.
+-- engagement that only a whole refold reads and none has since the announcement, and in the last day.
 CREATE FUNCTION consent._retention_kept(contact text, verdict jsonb, questions bytea[]) RETURNS text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
     other jsonb;
     r record;
 BEGIN
     IF NOT (verdict->>'retire')::boolean THEN
         RETURN verdict->>'kept';
     END IF;
-    IF EXISTS (SELECT FROM consent_data.binding b WHERE NOT b.by_key AND b.seen_at + b.accepts_staleness < now()) THEN
+    -- Binding a view is not reading it.
+    IF EXISTS (SELECT FROM consent_data.binding b
+                WHERE NOT b.by_key
+                  AND (b.seen_at <= greatest(b.bound_at, now() - interval '1 day')
+                       OR b.seen_at <= (SELECT max(coalesce(a.announced_at, a.found_at)) FROM consent_data.retention_action a
+                                         WHERE a.contact_id = key AND a.stage = 'expired' AND a.acted_at IS NULL))) THEN
         RETURN 'unread_engagement';
     END IF;
     FOR r IN SELECT p AS contact FROM consent._same_person(contact) p LOOP
+        -- Gives no permission yet, so no state knows of it.
+        IF EXISTS (SELECT FROM consent_data.crm_event_of(consent_data.key(r.contact)) c WHERE c.at > now()) THEN
+            RETURN 'future_activity';
+        END IF;
         IF EXISTS (SELECT FROM consent._holds(r.contact)) THEN
             RETURN 'legal_hold';
         END IF;
@@ -167,6 +183,52 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent._retention_kept(text, jsonb, bytea[]) IS 'What keeps a contact from being retired; NULL if nothing does.';
+
+-- What was refused with a sale stands in the CRM's row alone, which is about to go; to whom it is refused since, in facts that
+-- are erased.
+CREATE FUNCTION consent._keep_refusals(contact text) RETURNS bigint
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    hash bytea := consent._key_hash(contact);
+    v_now timestamptz := clock_timestamp();
+    n bigint;
+    r record;
+BEGIN
+    INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id)
+    SELECT DISTINCT key, consent._restriction_kind(c.kind), least(c.at, v_now), v_now, c.sender_id, c.channels, c.category_id
+      FROM consent_data.crm_event_of(key) c
+     WHERE consent._restricts(c.kind, c.refused)
+       AND NOT EXISTS (
+        SELECT FROM consent_data.event e
+         WHERE (e.contact_id = key OR e.erased_as = hash) AND e.kind = consent._restriction_kind(c.kind) AND e.at = least(c.at, v_now)
+           AND (e.sender_id, e.channels, e.category_id) IS NOT DISTINCT FROM (c.sender_id, c.channels, c.category_id));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    -- Whoever took over a business from the sender took over what was refused to it; that it did, an erasure forgets.
+    FOR r IN WITH RECURSIVE bound (event_id, sender_id) AS (
+                 SELECT e.event_id, e.sender_id FROM consent_data.event e
+                  WHERE e.contact_id = key AND consent._restricts(e.kind, e.refused) AND e.kind <> 'register_delisted'
+                 UNION
+                 SELECT b.event_id, (t.detail->>'to_sender_id')::integer
+                   FROM bound b JOIN consent_data.event t USING (sender_id) WHERE t.contact_id = key AND t.kind = 'business_transferred')
+             SELECT DISTINCT ON (b.event_id, b.sender_id) e.*, b.sender_id AS bound_id
+               FROM bound b JOIN consent_data.event e ON e.event_id = b.event_id AND e.sender_id <> b.sender_id LOOP
+        WITH taken_over AS (
+            INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id, detail, address_hash)
+            VALUES (key, consent._restriction_kind(r.kind), r.at, v_now, r.bound_id, r.channels, r.category_id, r.detail, r.address_hash)
+            RETURNING event_id)
+        INSERT INTO consent_data.address_event (address_hash, event_id)
+        SELECT ae.address_hash, t.event_id FROM taken_over t, consent_data.address_event ae WHERE ae.event_id = r.event_id;
+        n := n + 1;
+    END LOOP;
+    IF n > 0 THEN
+        PERFORM consent._carry_on(contact);
+    END IF;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION consent._keep_refusals(text) IS 'Takes what a contact refused with sales, and to whoever took over a business, into the ledger, where an erasure keeps it by hash; answers with how many.';
 
 -- The CRM's change, our erasure and the record are one: an error undoes all three.
 CREATE FUNCTION consent._retire_contact(contact text, run bigint, questions bytea[]) RETURNS text
@@ -186,8 +248,11 @@ DECLARE
     touched bigint := 0;
     s record;
 BEGIN
-    -- Locks the state, and folds what committed before: a click, a purchase or a hold that came in between is in it.
-    PERFORM consent._refold_contact(contact);
+    -- Locks the states, and folds what committed before: a click, a purchase or a hold that came in between is in them. The
+    -- life of whoever it was merged with counts, too, and nothing may have watched it.
+    FOR s IN SELECT p AS contact FROM consent._same_person(contact) p LOOP
+        PERFORM consent._refold_contact(s.contact);
+    END LOOP;
     IF EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = key) THEN
         RETURN 'busy';
     END IF;
@@ -204,8 +269,10 @@ BEGIN
         -- A row whose own clock has moved is over; the others wait for what keeps the contact.
         UPDATE consent_data.retention_action a
            SET acted_run_id = run, reason = why_kept,
-               outcome = CASE WHEN x.still OR NOT (verdict->>'assessed')::boolean THEN 'kept' ELSE 'saved' END,
-               act_after = CASE WHEN x.still THEN greatest(now() + interval '1 day', coalesce((verdict->>'until')::timestamptz, now() + interval '7 days'))
+               outcome = CASE WHEN x.still OR why_kept = 'unread_engagement' OR NOT (verdict->>'assessed')::boolean THEN 'kept' ELSE 'saved' END,
+               -- The next night, whenever it comes, may have read it.
+               act_after = CASE WHEN why_kept = 'unread_engagement' THEN now() + interval '12 hours'
+                                WHEN x.still THEN greatest(now() + interval '1 day', coalesce((verdict->>'until')::timestamptz, now() + interval '7 days'))
                                 WHEN NOT (verdict->>'assessed')::boolean THEN now() + interval '1 day' END
           FROM (SELECT b.retention_action_id, EXISTS (
                     SELECT FROM jsonb_to_recordset(verdict->'senders') v (sender_id integer, stage text, ends_at timestamptz)
@@ -228,7 +295,8 @@ BEGIN
     END IF;
     SELECT string_agg(DISTINCT v.rule, ', ') INTO rules FROM jsonb_to_recordset(verdict->'senders') v (rule text);
     IF erases THEN
-        -- First, while the addresses are known that refusals bind.
+        -- First, while the CRM shows what was refused there, and the addresses are known that refusals bind.
+        PERFORM consent._keep_refusals(contact);
         PERFORM consent._erase_contact(contact, ARRAY[contact], consent._key_hash(contact), format('retention: %s, run %s', rules, run), false);
     END IF;
     FOR s IN SELECT x.retention_setting_id AS id FROM consent_data.retention_setting x
@@ -252,6 +320,32 @@ END
 $$;
 COMMENT ON FUNCTION consent._retire_contact(text, bigint, bytea[]) IS 'Judges an announced contact anew, under its lock, and does what is configured if nothing keeps it; answers with the outcome.';
 
+-- What the CRM commits between our last look and the action would be deleted unread: a refusal, or the purchase of somebody
+-- who is back. Held are the tables that an action names and a bound view reads; and all that refusals come from, unless
+-- watched, since an action may lead there by a foreign key, a trigger or a function. Writers wait for one call.
+CREATE FUNCTION consent._hold_crm() RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN WITH acted AS (
+                 SELECT t::oid AS id FROM consent_data.retention_setting s, LATERAL consent._watched_relations(s.relation) t WHERE s.relation IS NOT NULL)
+             SELECT t.id::regclass AS relation
+               FROM consent_data.binding b CROSS JOIN LATERAL consent._tables_of(b.view) t (id)
+               JOIN pg_class c ON c.oid = t.id AND c.relkind IN ('r', 'p') AND c.relnamespace <> 'pg_catalog'::regnamespace
+              WHERE EXISTS (SELECT FROM acted)
+                AND (EXISTS (SELECT FROM acted a JOIN consent._watched_relations(t.id::regclass::text) x ON x = a.id)
+                     OR (b.kind = 'consents' OR 'refused' = ANY (b.columns))
+                        AND NOT EXISTS (SELECT FROM consent_data.watch w
+                                         WHERE w.triggers IS NOT NULL AND t.id IN (SELECT consent._watched_relations(w.relation)::oid)))
+              GROUP BY t.id ORDER BY t.id LOOP
+        EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', r.relation);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION consent._hold_crm() IS 'Keeps the CRM from writing, until the transaction ends, to what an action could take away unread.';
+
 -- Refusals wait for the lock below, so a call is short. What is locked is left to the next run.
 CREATE FUNCTION consent._retire(run bigint, most integer) RETURNS TABLE (outcome text, contacts bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms'
@@ -269,8 +363,27 @@ BEGIN
             DETAIL = 'It needs the newest rows, and the address key, by which refusals outlive the contact.',
             HINT = 'Run it in READ COMMITTED, and see consent.key_status().';
     END IF;
-    -- As erase() does first of all.
-    LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
+    IF NOT EXISTS (SELECT FROM consent_data.retention_action a
+                    WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now() AND a.run_id <> run) THEN
+        RETURN;
+    END IF;
+    -- The CRM first, before refusals are kept waiting. While either writes, nobody is acted on: a later run will.
+    BEGIN
+        PERFORM consent._hold_crm();
+        -- As erase() does first of all.
+        LOCK TABLE consent_data.contact_merge IN SHARE ROW EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+        RETURN QUERY
+        WITH due AS (
+            SELECT a.retention_action_id FROM consent_data.retention_action a
+             WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now() AND a.run_id <> run
+             ORDER BY a.act_after, a.retention_action_id LIMIT most FOR UPDATE SKIP LOCKED
+        ), put_off AS (
+            UPDATE consent_data.retention_action a SET act_after = now() + interval '1 minute', acted_run_id = run
+              FROM due d WHERE a.retention_action_id = d.retention_action_id RETURNING a.contact_id)
+        SELECT 'busy', count(DISTINCT p.contact_id) FROM put_off p HAVING count(*) > 0;
+        RETURN;
+    END;
     -- Deferred triggers would run at commit, with the session's rights.
     SET CONSTRAINTS ALL IMMEDIATE;
     questions := consent._retention_questions();
@@ -278,7 +391,9 @@ BEGIN
                  SELECT a.contact_id, (SELECT max(o.act_after) FROM consent_data.retention_action o
                                         WHERE o.contact_id = a.contact_id AND o.stage = 'expired' AND o.acted_at IS NULL) AS latest
                    FROM consent_data.retention_action a
-                  WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now() AND a.run_id <> run
+                  WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now()
+                    AND NOT EXISTS (SELECT FROM consent_data.retention_action o
+                                     WHERE o.contact_id = a.contact_id AND o.stage = 'expired' AND o.acted_at IS NULL AND o.run_id = run)
                   ORDER BY a.act_after, a.retention_action_id LIMIT most FOR UPDATE SKIP LOCKED) d
               GROUP BY d.contact_id ORDER BY d.contact_id LOOP
         v_code := NULL;
@@ -305,6 +420,8 @@ BEGIN
              WHERE a.contact_id = r.contact_id AND a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after <= now();
         END IF;
         outcomes := outcomes || v_outcome;
+        -- Slow triggers must not keep refusals waiting once for each contact; who is left is taken by the next call.
+        EXIT WHEN clock_timestamp() > statement_timestamp() + interval '500 milliseconds';
     END LOOP;
     RETURN QUERY SELECT o, count(*) FROM unnest(outcomes) o GROUP BY o ORDER BY o;
 END

@@ -139,8 +139,8 @@ BEGIN
     END LOOP;
     FOR f IN SELECT p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
               WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.prokind IN ('f', 'p')
-                -- Whoever may call it may become anybody.
-                AND p.proname NOT IN ('_become', '_execute_as') LOOP
+                -- Whoever may call them may become anybody, or do to any contact what is configured for the expired.
+                AND p.proname NOT IN ('_become', '_execute_as', '_retention_act', '_retire_contact') LOOP
         EXECUTE pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO consent_admin', f);
     END LOOP;
 END

@@ -39,10 +39,10 @@ pub struct Retention {
     /// Assess all contacts, not only those whose next stage falls due.
     #[arg(long)]
     pub full: bool,
-    /// Stop if more than this share of all contacts would newly expire, or be acted on.
+    /// Stop if more than this share of all contacts would newly expire or be announced, or be acted on.
     #[arg(long, default_value_t = 0.2, value_parser = share)]
     pub max_share: f64,
-    /// Go on although more than --max-share would newly expire or be acted on.
+    /// Go on although more than --max-share would newly expire, be announced or be acted on.
     #[arg(long)]
     pub force: bool,
 }
@@ -68,6 +68,8 @@ pub fn retention(
     let chunk = arguments.chunk as usize;
     let news = pass.keep_news(client, chunk)?;
     let due = act::due(client, run_id)?;
+    // Found earlier, when nothing was configured: what is to be announced counts as if it were found now.
+    let announcing = act::open(client)?;
     let acting: u64 = due.iter().map(|d| d.contacts).sum();
     for (stage, n) in &news.by_stage {
         let line = json!({"step": "retention", "stage": stage, "contacts": n});
@@ -79,26 +81,34 @@ pub fn retention(
     }
     let mut figures = json!({
         "contacts": contacts, "full": full, "assessed": pass.assessed(), "stages": news.by_stage,
-        "newly_expired": news.expired, "to_act_on": acting, "unassessable": pass.unassessable(),
+        "newly_expired": news.expired, "to_announce": announcing, "to_act_on": acting, "unassessable": pass.unassessable(),
         "applied": false,
     });
     let most = options.max_share * contacts as f64;
-    if (news.expired as f64 > most || acting as f64 > most) && !options.force {
+    if ((news.expired + announcing) as f64 > most || acting as f64 > most) && !options.force {
         let text = format!(
-            "of {contacts} contacts {} would newly expire and {acting} be acted on, more than --max-share; nothing was \
-             written (--force to go on)",
+            "of {contacts} contacts {} would newly expire, {announcing} found earlier be announced and {acting} be acted \
+             on, more than --max-share; nothing was written (--force to go on)",
             news.expired
         );
-        report.line(
-            &text,
-            &json!({"step": "retention", "stopped": "max_share", "newly_expired": news.expired}),
-        );
+        let line = json!({
+            "step": "retention", "stopped": "max_share", "newly_expired": news.expired, "to_announce": announcing,
+        });
+        report.line(&text, &line);
         return Ok(Finding { outcome: Outcome::Findings, figures });
     }
     if apply {
         figures["recorded"] = pass.write(client, run_id, chunk, &rules, report)?.into();
+        // Acted on first: nobody is in the run that announces them.
+        let outcomes = act::act(client, run_id, acting, report)?;
+        for (outcome, n) in &outcomes {
+            report.line(
+                &format!("  {n:>8}  {outcome}"),
+                &json!({"step": "retention", "outcome": outcome, "contacts": n}),
+            );
+        }
+        figures["outcomes"] = json!(outcomes);
         figures["announced"] = act::announce_open(client, arguments.chunk, report)?.into();
-        figures["outcomes"] = act::act(client, run_id, acting, report)?;
         figures["applied"] = Value::Bool(true);
     }
     Ok(Finding::done(figures))

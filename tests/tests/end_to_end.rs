@@ -23,6 +23,7 @@ mod preloaded;
 mod refusing;
 mod rescore;
 mod retention;
+mod retention_kept;
 mod shop;
 mod subject;
 mod tls;

@@ -9,40 +9,40 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     here.ancestors().nth(2).unwrap().join("consent-batch")
 }
 
 /// As the batch's own role, which has no other rights.
-fn command(cluster: &Cluster, arguments: &[&str]) -> Command {
+pub fn command(cluster: &Cluster, arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).args(["--text", "--database", &cluster.url("postgres", "night")]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
-fn batch(cluster: &Cluster, arguments: &[&str]) -> i32 {
+pub fn batch(cluster: &Cluster, arguments: &[&str]) -> i32 {
     let run = command(cluster, arguments).output().expect("cargo build --release -p consent-batch");
     let code = run.status.code().unwrap_or(-1);
     assert!(code != 1, "{}", String::from_utf8_lossy(&run.stderr));
     code
 }
 
-const APPLY: &[&str] = &["retention", "--apply", "--max-share", "1"];
+pub const APPLY: &[&str] = &["retention", "--apply", "--max-share", "1"];
 
 /// The figures of the last run.
-fn figures(client: &mut Client) -> Value {
+pub fn figures(client: &mut Client) -> Value {
     let last = "SELECT figures FROM consent_data.run WHERE step = 'retention' ORDER BY run_id DESC LIMIT 1";
     client.query_one(last, &[]).unwrap().get(0)
 }
 
-fn text(client: &mut Client, sql: &str) -> String {
+pub fn text(client: &mut Client, sql: &str) -> String {
     let row = client.query_one(sql, &[]).unwrap();
     row.get::<_, Option<String>>(0).unwrap_or_default()
 }
 
-fn start(key_type: &str) -> (Cluster, Client) {
+pub fn start(key_type: &str) -> (Cluster, Client) {
     let cluster = Cluster::start(Options::default()).unwrap();
     let mut client = shop::set_up(&cluster, key_type);
     client
@@ -58,7 +58,7 @@ fn start(key_type: &str) -> (Cluster, Client) {
 }
 
 /// French customers who bought shoes: the first `expired` of them four years ago, the others last year.
-fn shop(expired: i64, all: i64) -> (Cluster, Client) {
+pub fn shop(expired: i64, all: i64) -> (Cluster, Client) {
     let (cluster, mut client) = start("bigint");
     client
         .batch_execute(&format!(
@@ -80,14 +80,14 @@ fn shop(expired: i64, all: i64) -> (Cluster, Client) {
     (cluster, client)
 }
 
-fn configure(cluster: &Cluster, call: &str) {
+pub fn configure(cluster: &Cluster, call: &str) {
     let mut owner = cluster.connect("postgres", "crm").unwrap();
     owner.batch_execute(call).unwrap();
 }
 
-const ANONYMISE: &str = "SELECT consent.set_retention('crm.customer', key => 'id', action => 'anonymise',
+pub const ANONYMISE: &str = "SELECT consent.set_retention('crm.customer', key => 'id', action => 'anonymise',
     columns => '{\"name\": \"gone {key}\", \"email\": null}', grace => '0')";
-const DELETE: &str =
+pub const DELETE: &str =
     "SELECT consent.set_retention('crm.sale', key => 'customer', action => 'delete', grace => '0');
     SELECT consent.set_retention('crm.customer', key => 'id', action => 'delete', grace => '0')";
 

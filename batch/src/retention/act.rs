@@ -4,7 +4,6 @@ use crate::connection::{long_statements, retrying};
 use crate::report::Report;
 use anyhow::Result;
 use postgres::Client;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Contacts acted on in one transaction. Refusals wait for it, so it must be over in a fraction of a second.
@@ -42,6 +41,18 @@ pub fn due(client: &mut Client, run_id: i64) -> Result<Vec<Due>> {
     Ok(rows.iter().map(due).collect())
 }
 
+/// Contacts found before an action was configured, or before it was changed, who wait to be announced.
+pub fn open(client: &mut Client) -> Result<u64> {
+    let row = client.query_one(
+        "SELECT count(DISTINCT a.contact_id) FROM consent_data.retention_action a
+          WHERE a.stage = 'expired' AND a.acted_at IS NULL AND a.act_after IS NULL AND a.outcome IS NULL
+            AND EXISTS (SELECT FROM consent_data.retention_setting s
+                         WHERE s.source IS NULL OR s.source = split_part(a.contact_id::text, ':', 1))",
+        &[],
+    )?;
+    Ok(u64::try_from(row.get::<_, i64>(0)).unwrap_or_default())
+}
+
 /// Announces those who were found before an action was configured.
 pub fn announce_open(client: &mut Client, chunk: u32, report: &Report) -> Result<i64> {
     let chunk = i32::try_from(chunk).unwrap_or(i32::MAX);
@@ -59,7 +70,7 @@ pub fn announce_open(client: &mut Client, chunk: u32, report: &Report) -> Result
 }
 
 /// Contacts by outcome.
-pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Result<Value> {
+pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Result<BTreeMap<String, i64>> {
     let bar = report.progress("acting", total);
     let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
     client.batch_execute(STATEMENT_TIMEOUT)?;
@@ -79,5 +90,5 @@ pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Res
     }
     long_statements(client)?;
     bar.finish_and_clear();
-    Ok(json!(outcomes))
+    Ok(outcomes)
 }

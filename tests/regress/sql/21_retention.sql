@@ -71,7 +71,39 @@ SELECT test.fails($$SELECT consent._retention_act(1, '1')$$);
 SELECT * FROM consent._retire(1, 10);
 RESET SESSION AUTHORIZATION;
 SELECT test.fails($$SELECT consent._execute_as(10, 'pg_catalog', 'SELECT 1', '1')$$);
-SELECT consent.unset_retention('crm.note'), consent.unset_retention('crm.note'), consent.unset_retention();
+-- Nor by an administrator, and not by what runs as a table's owner in somebody else's session.
+SET SESSION AUTHORIZATION test_admin;
+SELECT test.fails($$SELECT consent._retention_act(1, '1')$$);
+SELECT test.fails($$SELECT consent._retire_contact('1', 1, '{}')$$);
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION test.inside(statement text) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS
+    $$SELECT consent._execute_as('test_crm_owner'::regrole, 'pg_catalog', statement, '1')$$;
+SELECT test.inside('SELECT 1');
+SELECT test.fails($$SELECT test.inside('SELECT consent.set_retention(''crm.sale'', key => ''customer'', action => ''delete'')')$$);
+SELECT test.fails($$SELECT test.inside('SELECT consent.watch(''crm.sale'', ''purchases'', contact => ''r.customer'')')$$);
+
+-- A change has the announced announced anew, and those reopened to whom less was done. What stays as it is changes nothing.
+INSERT INTO consent_data.retention_action (run_id, contact_id, sender_id, stage, rule, since, ends_at, act_after, announced_at, outcome, action, acted_at)
+SELECT 1, n, 1, 'expired', 'r', '2020-01-01Z', '2023-01-01Z', CASE WHEN outcome IS DISTINCT FROM 'saved' THEN now() END, now(), outcome, action, CASE outcome WHEN 'done' THEN now() END
+  FROM (VALUES (1, NULL, NULL), (2, 'kept', NULL), (3, 'done', 'flag'), (4, 'done', 'call'), (5, 'done', 'flag, delete'), (6, 'saved', NULL)) v (n, outcome, action);
+CREATE FUNCTION test.actions() RETURNS TABLE (contact bigint, open boolean, announced boolean, outcome text, action text) LANGUAGE sql AS
+    'SELECT contact_id, acted_at IS NULL, act_after IS NOT NULL AND announced_at IS NOT NULL, outcome, action FROM consent_data.retention_action ORDER BY 1';
+-- As it is.
+SELECT consent.set_retention('crm.note', key => 'person', action => 'delete') IS NOT NULL;
+SELECT * FROM test.actions();
+SELECT consent.set_retention('crm.note', key => 'person', action => 'delete', grace => '60 days') IS NOT NULL;
+SELECT * FROM test.actions();
+SELECT consent._retention_configured(100), consent._retention_configured(100);
+SELECT contact_id, act_after = announced_at + interval '60 days' AS in_time FROM consent_data.retention_action WHERE announced_at IS NOT NULL AND acted_at IS NULL AND outcome IS NULL ORDER BY 1;
+SELECT consent.unset_retention('crm.note');
+SELECT * FROM test.actions();
+-- Who was saved and has gone again is found again; who was acted on is not.
+SELECT * FROM consent._retention_news('{1,5,6,7}', '{1,1,1,1}', '{expired,expired,expired,expired}', ARRAY(SELECT '2020-01-01Z'::timestamptz FROM generate_series(1, 4)),
+                                      ARRAY(SELECT '2023-01-01Z'::timestamptz FROM generate_series(1, 4)));
+SELECT consent._retention_record(2, '{1,5,6}', '{1,1,1}', '{expired,expired,expired}', '{r,r,r}', ARRAY(SELECT '2020-01-01Z'::timestamptz FROM generate_series(1, 3)),
+                                 ARRAY(SELECT '2023-01-01Z'::timestamptz FROM generate_series(1, 3)));
+SELECT contact_id, run_id, outcome FROM consent_data.retention_action ORDER BY 1;
+SELECT consent.unset_retention('crm.note'), consent.unset_retention();
 DROP TABLE crm.person CASCADE;
 SELECT relation, problem FROM consent.retention_configuration ORDER BY relation;
 \set ECHO none
