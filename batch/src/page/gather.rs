@@ -276,7 +276,7 @@ fn evidence(client: &mut Client) -> Result<Vec<Evidence>> {
 
 fn retained(client: &mut Client) -> Result<Vec<Retained>> {
     let rows = client.query(
-        "SELECT sender, stage, rule, sum(contacts)::bigint, max(last_acted_at) FROM consent.audit_retention
+        "SELECT sender, stage, rule, sum(contacts)::bigint, max(last_found_at) FROM consent.audit_retention
           GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         &[],
     )?;
