@@ -246,6 +246,8 @@ DECLARE
     actions text;
     erases boolean;
     touched bigint := 0;
+    touched_person bigint;
+    n bigint;
     s record;
 BEGIN
     -- Locks the states, and folds what committed before: a click, a purchase or a hold that came in between is in them. The
@@ -299,12 +301,18 @@ BEGIN
         PERFORM consent._keep_refusals(contact);
         PERFORM consent._erase_contact(contact, ARRAY[contact], consent._key_hash(contact), format('retention: %s, run %s', rules, run), false);
     END IF;
-    FOR s IN SELECT x.retention_setting_id AS id FROM consent_data.retention_setting x
+    FOR s IN SELECT x.retention_setting_id AS id, x.action IN ('anonymise', 'delete') AND EXISTS (
+                        SELECT FROM consent_data.binding b, LATERAL consent._tables_of(b.view) t (id)
+                         WHERE b.kind = 'contacts' AND b.source IS NOT DISTINCT FROM source AND t.id IN (SELECT consent._watched_relations(x.relation)::oid)) AS shows
+               FROM consent_data.retention_setting x
               WHERE x.source IS NOT DISTINCT FROM source AND native IS NOT NULL ORDER BY x.retention_setting_id LOOP
-        touched := touched + consent._retention_act(s.id, native);
+        n := consent._retention_act(s.id, native);
+        touched := touched + n;
+        -- What the contacts are shown from, if any of it is acted on, is where the person is.
+        touched_person := CASE WHEN s.shows THEN coalesce(touched_person, 0) + n ELSE touched_person END;
     END LOOP;
     IF erases THEN
-        IF touched = 0 AND EXISTS (SELECT FROM consent_data.crm_contact_of(key)) THEN
+        IF coalesce(touched_person, touched) = 0 AND EXISTS (SELECT FROM consent_data.crm_contact_of(key)) THEN
             RAISE EXCEPTION 'the action finds no row of a contact that the CRM shows' USING ERRCODE = 'no_data_found',
                 HINT = 'Does its key column hold what the bound view gives as contact_id?';
         END IF;
@@ -453,6 +461,10 @@ BEGIN
      WHERE NOT EXISTS (SELECT FROM consent_data.pending p WHERE p.contact_id = a.contact_id)
        AND (a.outcome = 'done' AND a.action ~ '(anonymise|delete)') IS NOT TRUE
        AND (a.stage = 'renewal' OR a.stage = 'expired' AND (v.verdict->>'retire')::boolean AND (a.act_after IS NOT NULL OR a.acted_at IS NOT NULL))
+       -- Nobody is asked to stay who has said no.
+       AND (a.stage <> 'renewal'
+            OR coalesce(consent._decide(coalesce(o.state, s.state), consent.question('marketing', sender => n.name))->>'reason', '')
+               <> ALL ('{opted_out,objected,suppressed_address,erased,registered,relationship_refused_at_collection}'))
        AND EXISTS (SELECT FROM jsonb_to_recordset(v.verdict->'senders') w (sender_id integer, stage text, ends_at timestamptz)
                     WHERE w.sender_id = a.sender_id AND w.stage = a.stage AND w.ends_at = a.ends_at);
 END
@@ -467,7 +479,7 @@ BEGIN
     CREATE OR REPLACE VIEW consent.retention_due AS
     SELECT d.contact::%s AS contact_id, d.source, d.native_key, d.sender, d.stage, d.rule, d.since, d.ends_at, d.found_at, d.act_after, d.action, d.acted_at
       FROM consent._retention_due() d$ddl$, key_type);
-    COMMENT ON VIEW consent.retention_due IS 'CRM: whose time is over and what will be done from when on (act_after) or was flagged (acted_at); and, in stage renewal, whom one message may still ask to stay. As of this moment: whoever came back or is held is not shown.';
+    COMMENT ON VIEW consent.retention_due IS 'CRM: whose time is over and what will be done from when on (act_after) or was flagged (acted_at); and, in stage renewal, whom one message may still ask to stay. As of this moment: whoever came back or is held is not shown, nor in renewal who refused.';
 
     CREATE OR REPLACE VIEW consent.retention_configuration AS
     SELECT s.source, s.relation, s.action, s.key_column, s.columns, s.function, s.grace,
