@@ -103,7 +103,10 @@ BEGIN
      GROUP BY 1;
     INSERT INTO consent_data.contact_moved (from_id, into_id)
     SELECT consent_data.key(m.o), consent_data.key(m.n) FROM unnest(moved_from, moved_into) m (o, n);
-    IF TG_OP = 'DELETE' AND w.kind = 'contacts' THEN
+    -- Asked first, since merges wait for those who erase, and most deletions are none.
+    IF TG_OP = 'DELETE' AND w.kind = 'contacts' AND EXISTS (
+        SELECT FROM consent_data.contact_moved m
+         WHERE m.from_id IN (SELECT consent_data.key(c) FROM unnest(contacts) c) AND m.moved_at > now() - interval '1 day') THEN
         -- What the CRM merges without a word to us.
         INSERT INTO consent_data.contact_merge (from_id, into_id, why)
         SELECT DISTINCT m.from_id, m.into_id, 'the CRM gave its rows to the other contact and deleted it'

@@ -222,6 +222,7 @@ DECLARE
     types text[] := consent._key_types(native);
     found_type text;
     fault text;
+    statement text;
     had consent_data.retention_setting;
     s consent_data.retention_setting;
 BEGIN
@@ -290,8 +291,11 @@ BEGIN
     END IF;
     IF relation IS NOT NULL THEN
         BEGIN
-            PERFORM consent._become((SELECT c.relowner FROM pg_class c WHERE c.oid = relation));
-            EXECUTE 'EXPLAIN ' || consent._retention_statement(s.retention_setting_id)
+            -- As it will be run; the owner need have no rights of ours.
+            statement := consent._retention_statement(s.retention_setting_id);
+            PERFORM set_config('search_path', format('pg_catalog, %s, pg_temp', c.relnamespace::regnamespace), true), consent._become(c.relowner)
+               FROM pg_class c WHERE c.oid = relation;
+            EXECUTE 'EXPLAIN ' || statement
               USING CASE native WHEN 'uuid' THEN '00000000-0000-0000-0000-000000000000' WHEN 'text' THEN 'x' ELSE '1' END;
             RAISE EXCEPTION USING ERRCODE = 'CN000', MESSAGE = 'done';
         EXCEPTION WHEN SQLSTATE 'CN000' THEN

@@ -3,7 +3,7 @@
 use crate::arguments::Arguments;
 use crate::report::Report;
 use anyhow::Result;
-use postgres::Client;
+use postgres::{Client, Transaction};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,17 @@ pub fn take(client: &mut Client, arguments: &Arguments, report: &Report) -> Resu
 /// The server would let go of it too, but only after we are gone: whoever follows at once must not find it held.
 pub fn release(client: &mut Client) {
     client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).ok();
+}
+
+/// Holds it until the transaction ends, too, whatever the CRM's code does in it: that may let go of a session's locks.
+pub fn hold(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map(drop)
+}
+
+/// Has the session hold it again, once and not twice, before a transaction of [`hold`] ends.
+pub fn hold_on(transaction: &mut Transaction<'_>) -> Result<(), postgres::Error> {
+    transaction.execute("SELECT pg_advisory_unlock($1)", &[&LOCK])?;
+    transaction.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).map(drop)
 }
 
 /// Who holds the lock, for a message: its session, and what it has recorded.

@@ -262,3 +262,49 @@ fn what_is_known_of_a_refusal_s_reach_is_kept_with_it() {
     assert_eq!(allowed(&mut client, "1, 2", "sister"), "1 false, 2 true");
     assert_eq!(allowed(&mut client, "2, 4", "shop"), "2 true, 4 false");
 }
+
+#[test]
+fn nobody_is_taken_for_done_who_is_still_shown() {
+    let (cluster, mut client) = shop(2, 9);
+    configure(
+        &cluster,
+        "CREATE FUNCTION crm.stays() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN old.id <> 1 THEN old END; END';
+         CREATE TRIGGER stays BEFORE DELETE ON crm.customer FOR EACH ROW EXECUTE FUNCTION crm.stays()",
+    );
+    configure(&cluster, DELETE);
+    twice(&cluster);
+    assert_eq!(text(&mut client, OUTCOMES), "1 failed P0002, 2 done");
+    assert_eq!(shop::number(&mut client, "SELECT count(*) FROM crm.sale WHERE customer = 1"), 1);
+}
+
+#[test]
+fn an_action_that_lets_go_of_all_locks_lets_no_other_run_in() {
+    let (cluster, mut client) = shop(2, 9);
+    configure(
+        &cluster,
+        &format!(
+            "CREATE FUNCTION crm.let_go() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_unlock_all(); RETURN NULL; END';
+             CREATE TRIGGER let_go AFTER UPDATE ON crm.customer FOR EACH ROW EXECUTE FUNCTION crm.let_go();
+             {ANONYMISE}"
+        ),
+    );
+    let mut run = acting(&cluster, &mut client);
+    assert_eq!(batch(&cluster, &["refold"]), 3);
+    assert!(run.wait().unwrap().success());
+    assert_eq!(text(&mut client, OUTCOMES), "1 done, 2 done");
+}
+
+#[test]
+fn nobody_is_asked_to_stay_who_has_said_no() {
+    let (cluster, mut client) = shop(0, 5);
+    client
+        .batch_execute(
+            "UPDATE crm.sale SET at = now() - interval '35 months' WHERE customer <= 3;
+             SELECT consent.opt_out(1::bigint), consent.object(2::bigint)",
+        )
+        .unwrap();
+    shop::refold_all(&mut client);
+    assert_eq!(batch(&cluster, APPLY), 0);
+    let shown = "SELECT string_agg(contact_id || ' ' || stage, ', ') FROM consent.retention_due";
+    assert_eq!(text(&mut client, shown), "3 renewal");
+}

@@ -1,6 +1,7 @@
 //! The second step: what was announced and still holds is done, in the server, a few contacts a transaction.
 
 use crate::connection::{long_statements, retrying};
+use crate::lock;
 use crate::report::Report;
 use anyhow::Result;
 use postgres::Client;
@@ -75,7 +76,14 @@ pub fn act(client: &mut Client, run_id: i64, total: u64, report: &Report) -> Res
     let mut outcomes: BTreeMap<String, i64> = BTreeMap::new();
     client.batch_execute(STATEMENT_TIMEOUT)?;
     loop {
-        let rows = retrying(|| client.query("SELECT * FROM consent._retire($1, $2)", &[&run_id, &AT_ONCE]))?;
+        let rows = retrying(|| {
+            let mut transaction = client.transaction()?;
+            lock::hold(&mut transaction)?;
+            let rows = transaction.query("SELECT * FROM consent._retire($1, $2)", &[&run_id, &AT_ONCE])?;
+            lock::hold_on(&mut transaction)?;
+            transaction.commit()?;
+            Ok(rows)
+        })?;
         let mut acted = 0;
         for row in &rows {
             let n: i64 = row.get(1);
