@@ -175,7 +175,7 @@ fn a_statement_that_takes_too_long_for_whoever_stops_it_is_cancelled() {
 /// Keeps re-scoring waiting.
 fn locked(other: &mut Client) -> postgres::Transaction<'_> {
     let mut t = other.transaction().unwrap();
-    t.batch_execute("LOCK TABLE consent_data.similarity IN ACCESS EXCLUSIVE MODE").unwrap();
+    t.batch_execute("LOCK TABLE consent_data.retention_action IN ACCESS EXCLUSIVE MODE").unwrap();
     t
 }
 
@@ -206,15 +206,15 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
     // Its connection breaks: it says so, and that running it again is safe.
     let child = command(&home, &night).spawn().unwrap();
     until("the next one does not go on", || {
-        runs(&mut client).iter().filter(|r| *r == "rescore unfinished").count() == 1
-            && runs(&mut client).iter().any(|r| r == "rescore killed")
+        runs(&mut client).iter().filter(|r| *r == "retention unfinished").count() == 1
+            && runs(&mut client).iter().any(|r| r == "retention killed")
     });
     let pid = waits(&mut client);
     client.execute("SELECT pg_terminate_backend($1)", &[&pid]).unwrap();
     let (code, out, complaint) = ended(child);
-    assert_eq!((code, done(&out)), (1, Some(serde_json::json!(["refold"]))), "{complaint}");
+    assert_eq!((code, done(&out)), (1, Some(serde_json::json!(["rescore"]))), "{complaint}");
     let complaints = lines(&complaint);
-    assert!(complaints.iter().any(|c| c["event"] == "killed" && c["step"] == "rescore"), "{complaint}");
+    assert!(complaints.iter().any(|c| c["event"] == "killed" && c["step"] == "retention"), "{complaint}");
     let last = complaints.last().unwrap();
     assert_eq!((&last["level"], &last["exit"]), (&"error".into(), &1.into()), "{complaint}");
     assert!(last["hint"].as_str().unwrap().contains("Nothing half-done is left"), "{complaint}");
@@ -228,17 +228,17 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
         all[all.len() - 4..],
         ["nightly done", "refold done", "rescore done", "retention done"].map(str::to_owned)
     );
-    // A night that failed and is run again with the same options does the rest only.
+    // A night that failed and is run again with the same options does the rest only, and folds what came in since.
     let lock = locked(&mut other);
     let quick = ["nightly", "--force", "--database", &url, "--json", "--lock-timeout", "50"];
     assert_eq!(outcome(&home, &quick).0, 1);
     lock.rollback().unwrap();
     let before = runs(&mut client).len();
     let (code, out, complaint) = outcome(&home, &quick);
-    assert_eq!((code, done(&out)), (0, Some(serde_json::json!(["refold"]))), "{complaint}");
+    assert_eq!((code, done(&out)), (0, Some(serde_json::json!(["rescore"]))), "{complaint}");
     assert_eq!(
         runs(&mut client)[before..],
-        ["nightly done", "rescore done", "retention done"].map(str::to_owned)
+        ["nightly done", "refold done", "retention done"].map(str::to_owned)
     );
     // And after one that is done, everything.
     let (_, out, _) = outcome(&home, &quick);
