@@ -113,8 +113,10 @@ BEGIN
         PERFORM consent._check_own_table('consent_taken');
     END IF;
     IF NOT dry THEN
-        PERFORM consent._check_own_table('consent_stage');
-        UPDATE pg_temp.consent_stage s SET folded = s.only_noted = _refold_fold.only_noted;
+        IF to_regclass('pg_temp.consent_stage') IS NOT NULL THEN
+            PERFORM consent._check_own_table('consent_stage');
+            UPDATE pg_temp.consent_stage s SET folded = s.only_noted = _refold_fold.only_noted;
+        END IF;
         -- Whoever went before this has gone for the fold, too.
         DELETE FROM consent_data.contact_gone;
     END IF;

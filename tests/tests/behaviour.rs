@@ -142,7 +142,7 @@ fn a_refold_that_is_asked_to_stop_finishes_its_chunk_and_the_next_run_the_rest()
 fn a_second_signal_ends_it_at_once() {
     let (cluster, mut client, home, url) = start(10);
     let mut other = cluster.connect("postgres", "postgres").unwrap();
-    let _lock = locked(&mut other);
+    let _lock = locked(&mut other, "similarity");
     let child = command(&home, &["nightly", "--force", "--lock-timeout", "60000", "--database", &url])
         .spawn()
         .unwrap();
@@ -160,7 +160,7 @@ fn a_second_signal_ends_it_at_once() {
 fn a_statement_that_takes_too_long_for_whoever_stops_it_is_cancelled() {
     let (cluster, mut client, home, url) = start(10);
     let mut other = cluster.connect("postgres", "postgres").unwrap();
-    let _lock = locked(&mut other);
+    let _lock = locked(&mut other, "similarity");
     let child = command(&home, &["nightly", "--force", "--lock-timeout", "100000", "--database", &url])
         .spawn()
         .unwrap();
@@ -173,9 +173,9 @@ fn a_statement_that_takes_too_long_for_whoever_stops_it_is_cancelled() {
 }
 
 /// Keeps re-scoring waiting.
-fn locked(other: &mut Client) -> postgres::Transaction<'_> {
+fn locked<'a>(other: &'a mut Client, table: &str) -> postgres::Transaction<'a> {
     let mut t = other.transaction().unwrap();
-    t.batch_execute("LOCK TABLE consent_data.retention_action IN ACCESS EXCLUSIVE MODE").unwrap();
+    t.batch_execute(&format!("LOCK TABLE consent_data.{table} IN ACCESS EXCLUSIVE MODE")).unwrap();
     t
 }
 
@@ -198,7 +198,7 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
     let done = |out: &str| lines(out).iter().find(|l| l["event"] == "resumed").map(|l| l["done"].clone());
 
     // Killed: nothing of it is left to record anything, and the server finds out by itself.
-    let lock = locked(&mut other);
+    let lock = locked(&mut other, "retention_action");
     let child = command(&home, &night).spawn().unwrap();
     waits(&mut client);
     signal(&child, "-KILL");
@@ -229,7 +229,7 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
         ["nightly done", "refold done", "rescore done", "retention done"].map(str::to_owned)
     );
     // A night that failed and is run again with the same options does the rest only, and folds what came in since.
-    let lock = locked(&mut other);
+    let lock = locked(&mut other, "retention_action");
     let quick = ["nightly", "--force", "--database", &url, "--json", "--lock-timeout", "50"];
     assert_eq!(outcome(&home, &quick).0, 1);
     lock.rollback().unwrap();
