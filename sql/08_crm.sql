@@ -245,9 +245,14 @@ BEGIN
         SELECT c.* FROM unnest(addresses) a, LATERAL consent_data.crm_consent_at(a) c
          WHERE c.contact_id IS NULL OR c.contact_id::text <> ALL (keys)
     ), refusal AS (
-        SELECT DISTINCT s.contact_id, s.kind, s.at, s.recorded_at, s.sender_id, s.channels, s.category_id, s.evidence, s.via, s.reason, s.source,
+        SELECT DISTINCT s.contact_id, s.kind, s.at, s.recorded_at, s.sender_id, s.channels, s.category_id, s.evidence,
+               -- A code that nobody knows would keep the ledger from being folded for ever.
+               CASE WHEN s.via = ANY (consent._codes('via')) THEN s.via END AS via, s.reason, s.source,
                consent._refused_hashes(s.channels, s.address, p.country) AS hashes
-          FROM shown s
+          FROM (SELECT x.contact_id, x.kind, x.at, x.recorded_at, x.sender_id, x.category_id, x.evidence, x.via, x.reason, x.source, x.address,
+                       -- A refusal of unclear scope covers everything.
+                       CASE WHEN x.channels IS NULL OR x.channels <@ (consent._codes('channel') || 'any'::text) THEN x.channels ELSE '{any}' END AS channels
+                  FROM shown x) s
           LEFT JOIN LATERAL (SELECT c.country FROM consent_data.crm_contact_of(s.contact_id) c LIMIT 1) p
                  ON strpos(s.address, '@') = 0
          WHERE consent._refuses(s.kind)

@@ -45,7 +45,7 @@ pub struct Arguments {
     #[arg(long, global = true, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
     /// Worker threads; 0 takes one a core.
-    #[arg(long, global = true, default_value_t = 0)]
+    #[arg(long, global = true, default_value_t = 0, value_parser = threads)]
     pub threads: usize,
     /// Milliseconds to wait for a lock that the CRM holds, before trying again.
     #[arg(long, global = true, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=2_147_483_647))]
@@ -176,5 +176,12 @@ impl Step {
             Step::Completions(_) => "completions",
             Step::Man => "man",
         }
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n <= 256 => Ok(n),
+        _ => Err("expected a number from 0 to 256".into()),
     }
 }

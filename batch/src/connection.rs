@@ -98,7 +98,7 @@ impl Database {
     fn session(&self) -> String {
         // A transaction left idle would keep the CRM's vacuum from its work. Under --dry-run the server refuses writes.
         format!(
-            "SET lock_timeout = {}; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '1h';
+            "SET default_transaction_isolation = 'read committed'; SET lock_timeout = {}; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '1h';
              SET TIME ZONE 'UTC'; SET datestyle = 'ISO';
              SET search_path = pg_catalog, pg_temp; SET default_transaction_read_only = {}",
             self.lock_timeout,

@@ -120,6 +120,7 @@ impl Rate {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 

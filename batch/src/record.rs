@@ -49,13 +49,27 @@ pub fn begin(client: &mut Client, arguments: &Arguments, step: &str, figures: &V
 pub fn end(client: &mut Client, run_id: Option<i64>, outcome: &str, figures: &Value) -> Result<()> {
     if let Some(id) = run_id {
         // What it began with stays, but for the server's process, which means nothing afterwards.
+        let figures = without_contacts(figures);
         client.execute(
             "UPDATE consent_data.run SET finished_at = clock_timestamp(), outcome = $2,
                     figures = figures - 'server_process' || $3 WHERE run_id = $1",
-            &[&id, &outcome, figures],
+            &[&id, &outcome, &figures],
         )?;
     }
     Ok(())
+}
+
+/// Contacts are named to whoever runs a step; the record, which outlives an erasure, names none.
+fn without_contacts(figures: &Value) -> Value {
+    match figures {
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "found_in" | "examples"))
+            .map(|(name, value)| (name.clone(), without_contacts(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
 }
 
 /// Marks what was broken off. Only whoever holds the lock may: nobody else is at work then.
@@ -112,7 +126,8 @@ pub fn begin_night(client: &mut Client, arguments: &Arguments, resume: bool) -> 
               WHERE run_id > $1 AND outcome = 'done' AND (figures->>'night')::bigint = $1",
             &[&first],
         )?;
-        night.done = rows.iter().map(|row| row.get(0)).collect();
+        // What came in since is folded in any case: a night without it would not be one.
+        night.done = rows.iter().map(|row| row.get(0)).filter(|step: &String| step != "refold").collect();
     }
     night.run_id = begin(client, arguments, "nightly", &json!({"asked": asked, "chain": chain}))?;
     night.chain = chain.or(night.run_id);

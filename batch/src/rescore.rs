@@ -111,6 +111,9 @@ pub fn rescore(
         false => Some(store::store(client, database, in_use.version + 1, &edition, report)?),
     };
     if unchanged {
+        if !arguments.dry_run {
+            store::remove_old(client, in_use.version, report)?;
+        }
         report.line(
             &format!("  nothing has changed: version {} stays", in_use.version),
             &json!({"step": "rescore", "event": "unchanged", "version": in_use.version}),

@@ -60,8 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<Outcome> {
     report.pace.listen()?;
     match with_database(arguments, &report) {
         Err(e) => match e.downcast_ref::<Interrupted>() {
-            Some(Interrupted(signal)) => {
-                report.warn(&e.to_string(), &json!({"event": "stopped", "by": e.to_string()}));
+            Some(by @ Interrupted(signal)) => {
+                report.warn(&format!("{e}: {by}"), &json!({"event": "stopped", "by": by.to_string()}));
                 Ok(Outcome::Interrupted(*signal))
             }
             None => Err(e),
@@ -195,7 +195,7 @@ fn one_step(
         Step::Retention(options) => {
             retention::retention(client, database, arguments, options, run_id, report)
         }
-        Step::Report(options) => page::page(database, options, report),
+        Step::Report(options) => page::page(database, options, arguments.dry_run, report),
         Step::Nightly { .. } | Step::Simulate(_) | Step::Status | Step::Completions(_) | Step::Man => {
             Err(anyhow!("`{}` is no step of a run", step.name()))
         }

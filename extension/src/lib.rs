@@ -73,11 +73,11 @@ extension_sql_file!("../../sql/22_keys.sql", name = "keys", requires = ["status"
 extension_sql_file!("../../sql/23_similar.sql", name = "similar", requires = ["keys"]);
 extension_sql_file!("../../sql/24_retention.sql", name = "retention", requires = ["similar"]);
 extension_sql_file!("../../sql/24_retention_pass.sql", name = "retention_pass", requires = ["retention"]);
-extension_sql_file!("../../sql/24_retire.sql", name = "retire", requires = ["retention_pass"]);
-extension_sql_file!("../../sql/25_verify.sql", name = "verify", requires = ["retire"]);
-extension_sql_file!("../../sql/26_report.sql", name = "report", requires = ["verify"]);
-extension_sql_file!("../../sql/27_setup.sql", name = "setup", requires = ["report"]);
-extension_sql_file!("../../sql/28_grants.sql", name = "grants", requires = ["setup"], finalize);
+extension_sql_file!("../../sql/25_retire.sql", name = "retire", requires = ["retention_pass"]);
+extension_sql_file!("../../sql/26_verify.sql", name = "verify", requires = ["retire"]);
+extension_sql_file!("../../sql/27_report.sql", name = "report", requires = ["verify"]);
+extension_sql_file!("../../sql/28_setup.sql", name = "setup", requires = ["report"]);
+extension_sql_file!("../../sql/29_grants.sql", name = "grants", requires = ["setup"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
 const _: &[&str] = &[
@@ -106,9 +106,9 @@ const _: &[&str] = &[
     include_str!("../../sql/23_similar.sql"),
     include_str!("../../sql/24_retention.sql"),
     include_str!("../../sql/24_retention_pass.sql"),
-    include_str!("../../sql/24_retire.sql"),
-    include_str!("../../sql/25_verify.sql"),
-    include_str!("../../sql/26_report.sql"),
-    include_str!("../../sql/27_setup.sql"),
-    include_str!("../../sql/28_grants.sql"),
+    include_str!("../../sql/25_retire.sql"),
+    include_str!("../../sql/26_verify.sql"),
+    include_str!("../../sql/27_report.sql"),
+    include_str!("../../sql/28_setup.sql"),
+    include_str!("../../sql/29_grants.sql"),
 ];

@@ -138,7 +138,7 @@ fn the_page_says_what_sql_counts_and_names_nobody() {
 
     let (code, out, _) = batch(&cluster, &["report", "--json"]);
     assert_eq!(code, 0);
-    let first = out.lines().next().unwrap();
+    let first = out.lines().find(|line| line.contains("\"policy_version\"")).unwrap();
     let figures = &serde_json::from_str::<serde_json::Value>(first).unwrap()["figures"];
     let mut counted = 0;
     for message in figures["permission"].as_array().unwrap() {
@@ -158,7 +158,12 @@ fn the_page_says_what_sql_counts_and_names_nobody() {
             let key = (text("jurisdiction"), a["allowed"].as_bool().unwrap(), text("code"));
             let contacts = a["contacts"].as_u64().unwrap();
             assert!(contacts >= 10, "{key:?}");
-            assert_eq!(sql.get(&key), Some(&contacts), "{key:?}");
+            if key.2 == "other_grounds" {
+                let side = sql.iter().filter(|((j, allowed, _), _)| (j, *allowed) == (&key.0, key.1));
+                assert!(contacts <= side.map(|(_, n)| n).sum(), "{key:?}");
+            } else {
+                assert_eq!(sql.get(&key), Some(&contacts), "{key:?}");
+            }
             shown += contacts;
             counted += 1;
         }
@@ -212,6 +217,6 @@ fn the_page_overwrites_no_folder_and_misses_none_silently() {
     let file = folder.file("night.html");
     std::fs::write(&file, "old").unwrap();
     assert_eq!(batch(&cluster, &["nightly", "--html", &file]).0, 0);
-    assert!(std::fs::read_to_string(&file).unwrap().ends_with("</html>\n"), "replaced as a whole");
+    assert!(std::fs::read_to_string(&file).unwrap().trim_end().ends_with("</html>"), "replaced as a whole");
     assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left beside it");
 }

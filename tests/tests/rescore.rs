@@ -192,8 +192,20 @@ fn an_erasure_while_lists_are_built_is_not_forgotten() {
         .batch_execute(
             "SELECT consent._similar_prepare(1);
              INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 101, '{5}', '{0.7}', '{4}'), (1, 1, 102, '{5}', '{0.7}', '{4}');
-             SELECT consent.erase(101::bigint, 'request');
-             SELECT consent._similar_index(1);",
+             SELECT consent.erase(101::bigint, 'request');",
+        )
+        .unwrap();
+    let oldest: String =
+        client.query_one("SELECT consent._similar_index(1, $1::text::xid)::text", &[&oldest]).unwrap().get(0);
+    assert_eq!(
+        shop::number(&mut client, "SELECT count(*) FROM consent_data.contact_similar_1"),
+        1,
+        "forgotten before the key is made"
+    );
+    client
+        .batch_execute(
+            "INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 103, '{5}', '{0.7}', '{4}');
+             SELECT consent.erase(103::bigint, 'request');",
         )
         .unwrap();
     client.execute("SELECT consent._similar_publish(1, 0.3, 'x', $1::text::xid)", &[&oldest]).unwrap();

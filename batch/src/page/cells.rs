@@ -4,6 +4,7 @@
 //! pool is itself too small the smallest shown cell joins it. Every total on the page is a sum of what is shown.
 
 use super::figures::Refusals;
+use super::tally::Answer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -22,6 +23,26 @@ pub fn publish<T>(cells: Vec<(T, u64)>) -> (Vec<(T, u64)>, u64) {
         pooled += shown.remove(smallest).1;
     }
     (shown, pooled)
+}
+
+/// What the small groups of one answer in one jurisdiction count under.
+pub const OTHER: &str = "other_grounds";
+
+/// Counts the small grounds of each answer in each jurisdiction together, so that only an answer given to fewer than
+/// [`LEAST`] people has to leave its jurisdiction: shares would look better than they are otherwise.
+pub fn within_sides<'a>(cells: Vec<(Answer<'a>, u64)>) -> Vec<(Answer<'a>, u64)> {
+    let mut sides: BTreeMap<(&'a str, bool), Vec<(Answer<'a>, u64)>> = BTreeMap::new();
+    for (answer, n) in cells {
+        sides.entry((answer.0, answer.1)).or_default().push((answer, n));
+    }
+    sides
+        .into_iter()
+        .flat_map(|((jurisdiction, allowed), cells)| {
+            let (mut shown, pooled) = publish(cells);
+            shown.extend((pooled > 0).then_some(((jurisdiction, allowed, OTHER), pooled)));
+            shown
+        })
+        .collect()
 }
 
 /// A pool that is still too small says nothing but that there is somebody.
@@ -67,12 +88,17 @@ pub fn of_run(figures: &Value) -> Value {
         Value::Object(members) => members
             .iter()
             .filter(|(_, v)| !v.is_array())
-            .map(|(k, v)| (k.clone(), if NO_PEOPLE.contains(&k.as_str()) { v.clone() } else { of_run(v) }))
+            .map(|(k, v)| (k.clone(), of_figure(k, v)))
             .collect::<serde_json::Map<_, _>>()
             .into(),
         Value::Number(n) if n.as_u64().is_some_and(|n| (1..LEAST).contains(&n)) => json!("fewer than ten"),
         other => other.clone(),
     }
+}
+
+/// One figure of a run, by its name.
+pub fn of_figure(name: &str, value: &Value) -> Value {
+    if NO_PEOPLE.contains(&name) { value.clone() } else { of_run(value) }
 }
 
 #[cfg(test)]
@@ -88,6 +114,19 @@ mod tests {
     #[test]
     fn small_cells_together_are_shown_as_one() {
         assert_eq!(publish(vec![("a", 9), ("b", 9), ("c", 10)]), (vec![("c", 10)], 18));
+    }
+
+    #[test]
+    fn a_jurisdiction_keeps_its_denials_however_few_of_each_kind() {
+        let cells = vec![
+            (("es", true, "soft_opt_in"), 27),
+            (("es", false, "opted_out"), 6),
+            (("es", false, "no_consent"), 5),
+            (("pt", false, "opted_out"), 3),
+        ];
+        let expected =
+            [(("es", false, OTHER), 11), (("es", true, "soft_opt_in"), 27), (("pt", false, OTHER), 3)];
+        assert_eq!(within_sides(cells), expected);
     }
 
     #[test]

@@ -72,8 +72,11 @@ pub struct Permission {
     pub ends: Vec<Ends>,
     #[serde(serialize_with = "few")]
     pub ends_pooled: u64,
-    /// Denied although all is there but the proof; `None`: fewer than ten.
+    /// Denied although all is there but the proof; 0: fewer than ten.
     pub without_proof: u64,
+    /// Jurisdictions of which a part is in the pool: no share can be told.
+    #[serde(skip)]
+    pub in_part: Vec<String>,
 }
 
 impl Permission {

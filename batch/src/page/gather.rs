@@ -1,8 +1,11 @@
 //! Reading the figures: one pass over the states, and what SQL aggregates, all under one snapshot.
 
-use super::cells;
-use super::figures::*;
-use super::tally::{Asked, DAY_MS, Permission as Counts, Tally, WITHOUT_PROOF};
+use super::figures::{
+    Binding, Ending, Ends, Evidence, Figures, Permission, Point, Problem, Refusals, Retained, Run, Sender,
+    Similarity,
+};
+use super::tally::{Answer, Asked, DAY_MS, Permission as Counts, Tally, WITHOUT_PROOF};
+use super::{cells, figures};
 use crate::connection::Database;
 use crate::report::Report;
 use crate::states::{self, Snapshot};
@@ -106,10 +109,14 @@ fn count<'q>(
 }
 
 fn fill(permission: &mut Permission, counts: Counts<'_>, at: Instant) {
-    let (answers, pooled) = cells::publish(counts.answers.into_iter().collect());
+    let sides = cells::within_sides(counts.answers.into_iter().collect());
+    let (answers, pooled) = cells::publish(sides.clone());
+    let is_pooled = |cell: &&(Answer<'_>, u64)| !answers.contains(cell);
+    permission.in_part =
+        sides.iter().filter(is_pooled).map(|((jurisdiction, ..), _)| (*jurisdiction).to_owned()).collect();
     permission.answers = answers
         .into_iter()
-        .map(|((jurisdiction, allowed, code), contacts)| Answer {
+        .map(|((jurisdiction, allowed, code), contacts)| figures::Answer {
             jurisdiction: jurisdiction.to_owned(),
             allowed,
             code: code.to_owned(),
@@ -216,6 +223,7 @@ fn questions(client: &mut Client, figures: &mut Figures) -> Result<Asked> {
                 ends: Vec::new(),
                 ends_pooled: 0,
                 without_proof: 0,
+                in_part: Vec::new(),
             });
         }
         let standing = question(client, "marketing", None, None)?;
@@ -268,7 +276,7 @@ fn evidence(client: &mut Client) -> Result<Vec<Evidence>> {
 
 fn retained(client: &mut Client) -> Result<Vec<Retained>> {
     let rows = client.query(
-        "SELECT sender, stage, rule, sum(contacts)::bigint, max(last_acted_at) FROM consent.audit_retention
+        "SELECT sender, stage, rule, sum(contacts)::bigint, max(last_found_at) FROM consent.audit_retention
           GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         &[],
     )?;
@@ -286,7 +294,10 @@ fn runs(client: &mut Client) -> Result<Vec<Run>> {
     let rows = client.query(
         "SELECT step, started_at, extract(epoch FROM finished_at - started_at)::float8, coalesce(outcome, 'unfinished'),
                 figures - '{curve,curves,segments}'::text[]
-           FROM consent_data.run WHERE step <> 'report' ORDER BY run_id DESC LIMIT $1",
+           FROM consent_data.run r WHERE step <> 'report'
+            -- Not the night that makes the page.
+            AND NOT (outcome IS NULL AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid::text = r.figures->>'server_process'))
+          ORDER BY run_id DESC LIMIT $1",
         &[&RUNS],
     )?;
     let one = |r: &postgres::Row| Run {
@@ -320,6 +331,11 @@ fn similarity(client: &mut Client) -> Result<Option<Similarity>> {
         let curve = figures["curve"].as_array().into_iter().flatten().filter_map(point).collect();
         if let Some(rest) = figures.as_object_mut() {
             rest.retain(|name, _| !matches!(name.as_str(), "curve" | "curves" | "seconds"));
+            for (name, value) in rest.iter_mut() {
+                if name != "hubs" && name != "drift" {
+                    *value = cells::of_figure(name, value);
+                }
+            }
         }
         Similarity { threshold: r.get(2), curve, at: minute(r.get(0)), figures }
     }))

@@ -35,7 +35,7 @@ mod filters {
     }
 }
 
-pub fn page(database: &Database, options: &Options, report: &Report) -> Result<Finding> {
+pub fn page(database: &Database, options: &Options, dry_run: bool, report: &Report) -> Result<Finding> {
     // Before the work, not after it.
     if let Some(file) = &options.html {
         write::check(file)?;
@@ -44,7 +44,9 @@ pub fn page(database: &Database, options: &Options, report: &Report) -> Result<F
     let page = sections::page(&figures);
     if let Some(file) = &options.html {
         let html = page.render().context("the page's template")?;
-        write::write(file, &html)?;
+        if !dry_run {
+            write::write(file, &html)?;
+        }
     }
     let all = serde_json::to_value(&figures)?;
     let attention = page.attention.iter().map(|sentence| format!("  - {sentence}\n")).collect::<String>();

@@ -46,6 +46,7 @@ fn full() -> Figures {
             }],
             ends_pooled: 0,
             without_proof: 0,
+            in_part: Vec::new(),
         }],
         refusals: vec![Refusals {
             month: "2026-02".into(),

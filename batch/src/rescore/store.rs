@@ -46,21 +46,37 @@ pub struct InUse {
     pub version: i32,
     threshold: f64,
     print: Option<String>,
+    pairs: i64,
+    /// Whether its lists are there.
+    has_lists: bool,
 }
 
 impl InUse {
     pub fn is(&self, edition: &Edition<'_>) -> bool {
-        self.print.as_ref() == Some(&edition.print) && self.threshold == edition.threshold
+        let pairs: usize = edition.scored.iter().map(|s| s.pairs.len()).sum();
+        self.print.as_ref() == Some(&edition.print)
+            && self.threshold == edition.threshold
+            && self.pairs == pairs as i64
+            && self.has_lists
     }
 }
 
 pub fn in_use(client: &mut Client) -> Result<InUse> {
     let row = client.query_one(
-        "SELECT t.similarity_version, t.similarity_threshold, v.print
+        "SELECT t.similarity_version, t.similarity_threshold, v.print,
+                (SELECT count(*) FROM consent_data.similarity s WHERE s.version = t.similarity_version),
+                EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('consent_data.contact_similar_' || t.similarity_version)
+                           AND c.relispartition)
            FROM consent_data.setting t LEFT JOIN consent_data.similarity_version v ON v.version = t.similarity_version",
         &[],
     )?;
-    Ok(InUse { version: row.get(0), threshold: row.get(1), print: row.get(2) })
+    Ok(InUse {
+        version: row.get(0),
+        threshold: row.get(1),
+        print: row.get(2),
+        pairs: row.get(3),
+        has_lists: row.get(4),
+    })
 }
 
 /// Writes `version` and brings it into use; answers with how many lists it has.
@@ -201,7 +217,7 @@ fn array(out: &mut Vec<u8>, of: &Type, values: impl ExactSizeIterator<Item = [u8
 }
 
 /// Older lists and the oldest pairs. Lists that somebody is reading all the time stay until the next night.
-fn remove_old(client: &mut Client, version: i32, report: &Report) -> Result<()> {
+pub fn remove_old(client: &mut Client, version: i32, report: &Report) -> Result<()> {
     let kept_from = version - KEPT_VERSIONS;
     retrying(|| {
         client.execute("DELETE FROM consent_data.similarity WHERE version <= $1", &[&kept_from])?;

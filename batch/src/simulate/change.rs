@@ -158,7 +158,7 @@ mod tests {
         let rows = changes.rows();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].0.jurisdiction.as_str(), rows[0].1), ("gb", 2));
-        assert_eq!(rows[0].0.before.code(), "opt_in");
+        assert_eq!(rows[0].0.before.code(), "consent");
 
         let mut back = Changes::default();
         back.add(&contact("GB"), &less, &all);

@@ -44,11 +44,14 @@ fn by_jurisdiction(i: usize, p: &Permission) -> Part {
     let drawn = rows.iter().map(|(id, [yes, no])| Bar {
         label: jurisdiction(id),
         parts: vec![*yes, *no],
-        note: format!("{} allowed", percent(*yes as f64 / (yes + no) as f64)),
+        note: match p.in_part.iter().any(|x| x == id) {
+            true => "in part".to_owned(),
+            false => format!("{} allowed", percent(*yes as f64 / (yes + no) as f64)),
+        },
     });
     let (yes, no) = (p.sum(|a| a.allowed), p.sum(|a| !a.allowed));
     let desc = format!(
-        "{} of {} contacts are allowed ({}). One bar for each jurisdiction, the one with the most contacts first.",
+        "Of those shown, {} of {} contacts are allowed ({}). One bar for each jurisdiction, the one with the most contacts first.",
         count(yes),
         count(yes + no),
         percent(yes as f64 / (yes + no).max(1) as f64)
@@ -61,18 +64,15 @@ fn by_jurisdiction(i: usize, p: &Permission) -> Part {
         &drawn.collect::<Vec<_>>(),
         true,
     );
-    let line = |name: String, yes: u64, no: u64| {
-        vec![
-            Cell::text(name),
-            Cell::count(yes + no),
-            Cell::count(yes),
-            Cell::count(no),
-            Cell::part(yes, yes + no),
-        ]
+    let line = |name: String, yes: u64, no: u64, whole: bool| {
+        // An answer that fewer than ten were given is in the pool: the rest would tell a wrong share.
+        let share = if whole { Cell::part(yes, yes + no) } else { Cell::text("–") };
+        vec![Cell::text(name), Cell::count(yes + no), Cell::count(yes), Cell::count(no), share]
     };
+    let whole = |id: &str| !p.in_part.iter().any(|x| x == id);
     let mut table: Vec<Vec<Cell>> =
-        rows.iter().map(|(id, [yes, no])| line(jurisdiction(id), *yes, *no)).collect();
-    table.push(line("all shown".into(), yes, no));
+        rows.iter().map(|(id, [yes, no])| line(jurisdiction(id), *yes, *no, whole(id))).collect();
+    table.push(line("all shown".into(), yes, no, p.in_part.is_empty()));
     if let Some(n) = cells::shown(p.pooled) {
         table.push(vec![
             Cell::text("small groups together"),
