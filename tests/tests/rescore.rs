@@ -18,8 +18,8 @@ fn rescore(cluster: &Cluster, arguments: &[&str]) -> Value {
     let out = run(cluster, arguments);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let lines = String::from_utf8(out.stdout).unwrap();
-    let last = lines.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-    last.filter(|v| v["outcome"] == "done").last().unwrap()["figures"].clone()
+    let mut ends = lines.lines().rev().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+    ends.find(|v| v["outcome"] == "done").unwrap()["figures"].clone()
 }
 
 fn run(cluster: &Cluster, arguments: &[&str]) -> Output {

@@ -41,13 +41,12 @@ fn acting(cluster: &Cluster, client: &mut Client) -> Child {
     assert_eq!(batch(cluster, APPLY), 0);
     let child = command(cluster, APPLY).spawn().unwrap();
     let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-    for _ in 0..200 {
-        if shop::number(client, asleep) > 0 {
-            return child;
-        }
+    let seen = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("nobody is acted on");
+        shop::number(client, asleep) > 0
+    });
+    assert!(seen, "nobody is acted on");
+    child
 }
 
 #[test]
