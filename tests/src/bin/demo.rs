@@ -252,7 +252,23 @@ impl Demo {
             &mut self.client,
             "SELECT month, channels, via, reason, events FROM consent.audit_opt_out_trend ORDER BY month DESC, events DESC LIMIT 8",
         )?;
-        self.check(!trend.is_empty(), "an opt-out trend")
+        self.check(!trend.is_empty(), "an opt-out trend")?;
+        self.report()
+    }
+
+    /// The privacy officer's page, to be opened in a browser.
+    fn report(&mut self) -> Result<()> {
+        let program = std::env::current_exe()?;
+        let folder = program.ancestors().nth(2).context("a program without folders")?.join("demo");
+        std::fs::create_dir_all(&folder)?;
+        let page = folder.join("report.html");
+        let here = std::env::current_dir()?;
+        let shown = page.strip_prefix(&here).unwrap_or(&page).display().to_string();
+        println!("    The same, and more, as a page for the privacy officer; open it in a browser:\n");
+        println!("  $ consent-batch report --html {shown}");
+        self.batch(&["report", "--html", &shown])?;
+        println!();
+        self.check(page.is_file(), "the page is there")
     }
 
     /// Runs consent-batch against the demo's database; its output is the demo's.
