@@ -80,8 +80,9 @@ impl Case<'_> {
         for (i, name) in s.senders().iter().enumerate() {
             let asks = i == 0;
             t.execute(
-                "INSERT INTO consent_data.sender (name, charity, political_party, pension_authorised, is_default)
-                 VALUES ($1, $2, $3, $4, $5)",
+                // Scenarios say which categories are similar; the sender's breadth must not say otherwise.
+                "INSERT INTO consent_data.sender (name, charity, political_party, pension_authorised, is_default, breadth)
+                 VALUES ($1, $2, $3, $4, $5, 'supermarket')",
                 &[
                     name,
                     &(asks && s.sender.charity),
