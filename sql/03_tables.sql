@@ -94,7 +94,7 @@ BEGIN
         PRIMARY KEY (version, sender_id, category_a, category_b),
         CHECK (category_a < category_b)
     );
-    -- Written by the hundred thousand each night, from senders that are never deleted: to check each row would cost as much.
+    -- Written by the hundred thousand each night, from the senders there are: no key checks each row again.
     ALTER TABLE consent_data.similarity DROP CONSTRAINT IF EXISTS similarity_sender_id_fkey;
     COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8). No row: neither was bought, they are in different departments (and the sender is no supermarket, or fewer than 10 bought both), or one is sensitive; the score is then 0.';
 

@@ -47,6 +47,22 @@ END
 $$;
 COMMENT ON FUNCTION consent._merged_into(text) IS 'The contacts into which this one was merged, at once or by way of others.';
 
+CREATE FUNCTION consent._bound_senders(contact text, sender integer) RETURNS SETOF integer
+    LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+BEGIN
+    RETURN QUERY WITH RECURSIVE bound (sender_id) AS (
+        SELECT sender
+        UNION
+        SELECT (t.detail->>'to_sender_id')::integer FROM bound JOIN consent_data.event t USING (sender_id)
+         WHERE t.contact_id = key AND t.kind = 'business_transferred')
+    SELECT b.sender_id FROM bound b;
+END
+$$;
+COMMENT ON FUNCTION consent._bound_senders(text, integer) IS 'The sender to whom something was refused, and whoever took over its business with this contact since.';
+
 -- Copies one restriction onto the contact that stayed. It counts as recorded now, so that no opt-in from before the merge
 -- lifts it, and comes into force when the original did. Where only a later date helps (a hold or a listing that the other
 -- contact was already released from), it has that one.
@@ -75,12 +91,8 @@ BEGIN
         RETURN false;
     END IF;
     -- Whoever took over a business from the sender took over what was refused to it.
-    FOR r IN WITH RECURSIVE bound (sender_id) AS (
-                 SELECT e.sender_id
-                 UNION
-                 SELECT (t.detail->>'to_sender_id')::integer FROM bound JOIN consent_data.event t USING (sender_id)
-                  WHERE t.contact_id = e.contact_id AND t.kind = 'business_transferred')
-             SELECT s.sender_id, s.name FROM bound JOIN consent_data.sender s USING (sender_id) ORDER BY s.sender_id LOOP
+    FOR r IN SELECT s.sender_id, s.name FROM consent_data.sender s
+              WHERE s.sender_id IN (SELECT consent._bound_senders(e.contact_id::text, e.sender_id)) ORDER BY s.sender_id LOOP
         CONTINUE WHEN EXISTS (
             SELECT FROM consent_data.event x
              WHERE x.contact_id = key AND x.kind = v_kind AND x.sender_id = r.sender_id AND x.detail->>'merged_from' = v_origin

@@ -95,14 +95,8 @@ BEGIN
            AND (e.sender_id, e.channels, e.category_id) IS NOT DISTINCT FROM (c.sender_id, c.channels, c.category_id));
     GET DIAGNOSTICS n = ROW_COUNT;
     -- Whoever took over a business from the sender took over what was refused to it; that it did, an erasure forgets.
-    FOR r IN WITH RECURSIVE bound (event_id, sender_id) AS (
-                 SELECT e.event_id, e.sender_id FROM consent_data.event e
-                  WHERE e.contact_id = key AND consent._restricts(e.kind, e.refused) AND e.kind <> 'register_delisted'
-                 UNION
-                 SELECT b.event_id, (t.detail->>'to_sender_id')::integer
-                   FROM bound b JOIN consent_data.event t USING (sender_id) WHERE t.contact_id = key AND t.kind = 'business_transferred')
-             SELECT DISTINCT ON (b.event_id, b.sender_id) e.*, b.sender_id AS bound_id
-               FROM bound b JOIN consent_data.event e ON e.event_id = b.event_id AND e.sender_id <> b.sender_id LOOP
+    FOR r IN SELECT e.*, b AS bound_id FROM consent_data.event e, LATERAL consent._bound_senders(contact, e.sender_id) b
+              WHERE e.contact_id = key AND consent._restricts(e.kind, e.refused) AND e.kind <> 'register_delisted' AND b <> e.sender_id LOOP
         WITH taken_over AS (
             INSERT INTO consent_data.event (contact_id, kind, at, recorded_at, sender_id, channels, category_id, detail, address_hash)
             VALUES (key, consent._restriction_kind(r.kind), r.at, v_now, r.bound_id, r.channels, r.category_id, r.detail, r.address_hash)

@@ -146,6 +146,27 @@ DELETE FROM crm.blacklist WHERE id = 4;
 SELECT consent.refold_pending();
 SELECT e.allowed, e.basis, 8 IN (SELECT contact_id FROM consent.audience('newsletter', 'shoes')) AS in_audience FROM consent.explain_send(8, 'newsletter', 'shoes') e;
 
+-- Notes go with their fold only, and nobody else may take them away.
+UPDATE crm.sale SET kind = 'cancelled' WHERE customer = 8;
+SELECT consent._refold_addresses() IS NOT NULL AS begun;
+SELECT test.fails($$SELECT consent._refold_finish()$$);
+SELECT consent._refold_fold(only_noted => true) > 0 AS another_fold;
+SELECT test.fails($$SELECT consent._refold_finish()$$);
+SELECT consent._refold_fold() > 0 AS folded;
+SELECT test.fails($$SELECT consent._refold_finish()$$);
+SELECT count(*) > 0 AS still_noted FROM consent_data.pending;
+SELECT test.whole_refold();
+-- A refusal on a channel that nobody knows is one on all of them, and does not poison the ledger.
+CREATE TABLE crm.fax (customer bigint PRIMARY KEY);
+CREATE VIEW crm.bound_fax AS SELECT customer AS contact_id, 'opt_out'::text AS kind, '2026-03-01Z'::timestamptz AS at, '{fax}'::text[] AS channels, 'pigeon'::text AS via FROM crm.fax;
+SELECT count(*) FROM consent.bind_consents('crm.bound_fax') \gset ignored_
+INSERT INTO crm.fax VALUES (8);
+SELECT test.whole_refold();
+SELECT e.channels, e.detail FROM consent_data.event e WHERE e.contact_id = 8 AND e.kind = 'opt_out' ORDER BY e.event_id DESC LIMIT 1;
+DELETE FROM crm.fax;
+SELECT test.whole_refold(), consent.can_send(8::bigint, 'newsletter', 'shoes', 'sms');
+SELECT consent.unbind('crm.bound_fax') \gset ignored_
+
 -- A change of address takes the refusal along and leaves it behind; consent it leaves behind only.
 SELECT consent.opt_out(4::bigint) > 0 AS recorded;
 UPDATE crm.customer SET email = 'dan2@example.org' WHERE id = 4;
