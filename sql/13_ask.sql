@@ -179,35 +179,18 @@ $$;
 COMMENT ON FUNCTION consent.can_send_address(text, text, text, text, text, timestamptz, text)
     IS 'can_send for whoever has the address: yes if it is yes for one of them, since a refusal binds all who share it. Nobody''s address, or a malformed one: no. country: for a national phone number.';
 
-CREATE FUNCTION consent._category_path(category integer, OUT department integer, OUT is_sensitive boolean)
+-- Similar categories of a target, for question(): scored pairs above the threshold, and what a person added. Whether a scored
+-- one may count at all in the tree of now, policy says.
+CREATE FUNCTION consent._similar(sender integer, category integer) RETURNS TABLE (category_id integer, by_override boolean)
     LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH RECURSIVE up (category_id, parent_id, sensitive, depth) AS (
-        SELECT c.category_id, c.parent_id, c.sensitive, 0 FROM consent_data.category c WHERE c.category_id = category
-        UNION ALL
-        SELECT c.category_id, c.parent_id, c.sensitive, u.depth + 1 FROM up u JOIN consent_data.category c ON c.category_id = u.parent_id
-         -- A loop is cut, as the batch cuts it.
-         WHERE u.depth < 63
-    )
-    SELECT (array_agg(u.category_id ORDER BY u.depth DESC))[1], coalesce(bool_or(u.sensitive), true) FROM up u
-$$;
-COMMENT ON FUNCTION consent._category_path(integer) IS 'The department that a category is in now, and whether it or anything above it is sensitive; an unknown one is.';
-
--- Similar categories of a target, for question(): scored pairs above the threshold, then overrides.
-CREATE FUNCTION consent._similar(sender integer, category integer) RETURNS TABLE (category_id integer)
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT p.other FROM (
-        SELECT CASE s.category_a WHEN category THEN s.category_b ELSE s.category_a END AS other
+    SELECT p.other, bool_or(p.by_override) FROM (
+        SELECT CASE s.category_a WHEN category THEN s.category_b ELSE s.category_a END AS other, false AS by_override
           FROM consent_data.similarity s, consent_data.setting t
          WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.score >= t.similarity_threshold
            AND category IN (s.category_a, s.category_b)
-           -- The pairs were scored in the tree of that night: whatever has become stricter since holds at once.
-           AND EXISTS (SELECT FROM consent_data.sender n, consent._category_path(s.category_a) a, consent._category_path(s.category_b) b
-                        WHERE n.sender_id = sender AND NOT a.is_sensitive AND NOT b.is_sensitive
-                          AND (n.breadth = 'supermarket' OR n.breadth = 'general' AND a.department = b.department))
-        UNION
-        SELECT CASE o.category_a WHEN category THEN o.category_b ELSE o.category_a END
+        UNION ALL
+        SELECT CASE o.category_a WHEN category THEN o.category_b ELSE o.category_a END, true
           FROM consent_data.similarity_override o
          WHERE o.is_similar AND coalesce(o.sender_id, sender) = sender AND category IN (o.category_a, o.category_b)
     ) p
@@ -215,8 +198,9 @@ AS $$
      WHERE NOT EXISTS (SELECT FROM consent_data.similarity_override o
                         WHERE NOT o.is_similar AND coalesce(o.sender_id, sender) = sender
                           AND (o.category_a, o.category_b) IN ((category, p.other), (p.other, category)))
+     GROUP BY p.other
 $$;
-COMMENT ON FUNCTION consent._similar(integer, integer) IS 'The other categories that count as similar to one, for a sender.';
+COMMENT ON FUNCTION consent._similar(integer, integer) IS 'The other categories scored as similar to one, for a sender, and those that an override makes so.';
 
 -- The law itself, in words.
 

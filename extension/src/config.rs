@@ -12,6 +12,7 @@ use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::{CategoryId, SenderId};
 use pg_consent_policy::pack::{self, Pack, overlay};
 use pg_consent_policy::question::{Form, PolicyDecision, Question, Sender};
+use pg_consent_policy::similarity::{Breadth, Tree};
 use pg_consent_policy::time::Instant;
 use pgrx::JsonB;
 use pgrx::prelude::*;
@@ -61,6 +62,9 @@ pub struct Config {
     kinds: HashMap<String, Kind>,
     categories: HashMap<String, Category>,
     sectors: HashMap<CategoryId, Sector>,
+    /// As it is now; similarity is judged by it.
+    tree: Tree,
+    breadths: HashMap<SenderId, Breadth>,
     /// Parents now and ever.
     parents: HashMap<CategoryId, Vec<CategoryId>>,
     decisions: Vec<PolicyDecision>,
@@ -143,6 +147,8 @@ impl Config {
             kinds: HashMap::new(),
             categories: HashMap::new(),
             sectors: HashMap::new(),
+            tree: Tree::default(),
+            breadths: HashMap::new(),
             parents: HashMap::new(),
             decisions: Vec::new(),
             packs: Rc::default(),
@@ -171,8 +177,8 @@ impl Config {
             },
         )?;
         pg::rows(
-            "SELECT sender_id::int4, name::text, charity, political_party, pension_authorised, is_default \
-             FROM consent_data.sender",
+            "SELECT sender_id::int4, name::text, charity, political_party, pension_authorised, is_default, \
+                    breadth::text FROM consent_data.sender",
             |r| {
                 let (Some(id), Some(name)) = (r.get::<i32>(1), r.get::<String>(2)) else { return };
                 let flag = |n| r.get::<bool>(n).unwrap_or(false);
@@ -186,6 +192,8 @@ impl Config {
                     political_party: flag(4),
                     pension_authorised: flag(5),
                 };
+                let breadth = r.get::<String>(7).and_then(|b| b.parse().ok());
+                config.breadths.extend(breadth.map(|b| (sender.id, b)));
                 config.senders.insert(name, sender);
             },
         )?;
@@ -194,8 +202,11 @@ impl Config {
             // A malformed one is unknown, which denies; it must not take the others with it.
             |r| config.kinds.extend(read_kind(r)),
         )?;
-        pg::rows("SELECT category_id::int4, name::text, sector::text FROM consent_data.category", |r| {
+        let categories = "SELECT category_id::int4, name::text, sector::text, parent_id::int4, sensitive \
+                          FROM consent_data.category";
+        pg::rows(categories, |r| {
             let (Some(id), Some(name)) = (r.get::<i32>(1), r.get::<String>(2)) else { return };
+            config.tree.insert(id, r.get(4), r.get(5).unwrap_or(true));
             let sector = r.get::<String>(3).and_then(|s| s.parse().ok());
             config.sectors.extend(sector.map(|s| (id as u32, s)));
             config.categories.insert(name, Category { id: id as u32, sector });

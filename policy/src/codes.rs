@@ -176,6 +176,11 @@ impl EventKind {
         matches!(self, EventKind::ContractStart | EventKind::SubscriptionStart | EventKind::MembershipStart)
     }
 
+    /// Paid dealings: an enquiry shows no taste that others share.
+    pub const fn is_purchase(self) -> bool {
+        matches!(self, EventKind::Purchase | EventKind::ContractStart | EventKind::SubscriptionStart)
+    }
+
     /// Takes permission away: must be in the state when its transaction commits.
     pub const fn is_restriction(self) -> bool {
         matches!(

@@ -3,6 +3,10 @@
 //! Popularity is not similarity, significance is not strength, and a co-purchase is not yet a likeness: a gate in
 //! the category tree, a blend of tree distance and shrunk co-purchase association, and a minimum of evidence.
 
+mod tree;
+
+pub use tree::Tree;
+
 /// The weight of the tree term; the rest is behaviour.
 pub const TREE_WEIGHT: f64 = 0.3;
 /// Co-purchases after which half of the association counts.
@@ -52,6 +56,18 @@ pub struct TreePair {
 }
 
 impl TreePair {
+    /// Of two categories by their paths, from the department down; and their deepest common ancestor.
+    pub fn between(down_a: &[i32], down_b: &[i32], sensitive: bool) -> (TreePair, Option<i32>) {
+        let common = down_a.iter().zip(down_b).take_while(|(x, y)| x == y).count();
+        let pair = TreePair {
+            depth_a: down_a.len() as u32,
+            depth_b: down_b.len() as u32,
+            common: common as u32,
+            sensitive,
+        };
+        (pair, common.checked_sub(1).map(|last| down_a[last]))
+    }
+
     /// Wu & Palmer (1994): 1 for the same node, 0 where only the root is common.
     pub fn wu_palmer(self) -> f64 {
         let depths = f64::from(self.depth_a + self.depth_b);

@@ -121,10 +121,6 @@ impl Row {
 /// The pool of groups too small to be shown.
 pub const POOLED: &str = "small_groups_together";
 
-const fn is_purchase(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Purchase | EventKind::ContractStart | EventKind::SubscriptionStart)
-}
-
 /// What a state says about one contact's dealings with the sender.
 #[derive(Default)]
 struct Dealings {
@@ -151,7 +147,7 @@ impl Dealings {
                 kind if kind.is_delivered_by_others() => 3,
                 _ => 2,
             });
-            if is_purchase(r.kind) {
+            if r.kind.is_purchase() {
                 d.categories.insert(r.category);
                 d.last = d.last.max(Some((r.at, r.category)));
                 if r.at <= reference {

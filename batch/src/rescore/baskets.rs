@@ -5,7 +5,6 @@ use crate::connection::Database;
 use crate::report::Report;
 use crate::states::{self, Key, KeyType, Keys, Snapshot, Stored};
 use anyhow::Result;
-use pg_consent_policy::codes::EventKind;
 use pg_consent_policy::state::{Atom, RestrictionKind, StateView};
 use pg_consent_policy::time::Instant;
 use std::collections::BTreeMap;
@@ -102,11 +101,6 @@ pub fn print(baskets: &Baskets) -> u64 {
     baskets.chunks().into_par_iter().map(of_chunk).reduce(|| 0, u64::wrapping_add)
 }
 
-/// Paid dealings only: an enquiry shows no taste that others share.
-fn is_purchase(kind: EventKind) -> bool {
-    matches!(kind, EventKind::Purchase | EventKind::ContractStart | EventKind::SubscriptionStart)
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bought {
     sender: u32,
@@ -126,7 +120,7 @@ fn purchases(state: &[u8], catalogue: &Catalogue, into: &mut Vec<Bought>) {
     }
     for atom in view.relations() {
         let Ok(Atom::Relation(r)) = atom else { continue };
-        if is_purchase(r.kind)
+        if r.kind.is_purchase()
             && let Some(position) = i32::try_from(r.category).ok().and_then(|c| catalogue.position(c))
         {
             into.push(Bought { sender: r.sender, position, at: r.at });

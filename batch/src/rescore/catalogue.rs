@@ -26,8 +26,7 @@ impl Catalogue {
         let mut rows: Vec<(i32, i32, Vec<i32>)> = tree
             .ids()
             .map(|id| {
-                let mut path = tree.path(id);
-                path.reverse();
+                let path = tree.path(id);
                 (path.first().copied().unwrap_or(id), id, path)
             })
             .collect();
@@ -88,15 +87,8 @@ impl Catalogue {
 
     /// How two categories lie in the tree, and their deepest common ancestor.
     pub fn pair(&self, a: u32, b: u32) -> (TreePair, Option<i32>) {
-        let (down_a, down_b) = (&self.paths[a as usize], &self.paths[b as usize]);
-        let common = down_a.iter().zip(down_b).take_while(|(x, y)| x == y).count();
-        let pair = TreePair {
-            depth_a: down_a.len() as u32,
-            depth_b: down_b.len() as u32,
-            common: common as u32,
-            sensitive: self.sensitive[a as usize] || self.sensitive[b as usize],
-        };
-        (pair, common.checked_sub(1).map(|last| down_a[last]))
+        let (a, b) = (a as usize, b as usize);
+        TreePair::between(&self.paths[a], &self.paths[b], self.sensitive[a] || self.sensitive[b])
     }
 }
 

@@ -118,8 +118,17 @@ impl Config {
         }
         let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
         let mut ids = vec![category];
-        let query = format!("SELECT category_id::int4 FROM consent._similar({sender}, {category})");
-        pg::as_owner_now(relation, || pg::rows(&query, |r| ids.extend(r.get::<i32>(1).map(|id| id as u32))))?;
+        // The pairs were scored in the tree of that night: what has become stricter since holds at once.
+        let breadth = self.breadths.get(&sender);
+        let passes = |other| breadth.is_some_and(|b| self.tree.pair(category as i32, other).passes(*b));
+        let query =
+            format!("SELECT category_id::int4, by_override FROM consent._similar({sender}, {category})");
+        pg::as_owner_now(relation, || {
+            pg::rows(&query, |r| {
+                let other = r.get::<i32>(1).filter(|id| r.get(2) == Some(true) || passes(*id));
+                ids.extend(other.map(|id| id as u32));
+            })
+        })?;
         let ids = Rc::new(ids);
         self.similar.borrow_mut().insert((sender, category), Rc::clone(&ids));
         Ok(ids)
