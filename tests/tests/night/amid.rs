@@ -4,6 +4,7 @@
 use crate::refusing::{self, UNTOUCHED, may, scripts, way};
 use crate::{batch, shop};
 use pg_consent_tests::cluster::{Cluster, Options};
+use postgres::error::SqlState;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use std::process::{Child, Command, Stdio};
@@ -75,7 +76,8 @@ fn see_a_wait(cluster: &Cluster) {
     t.batch_execute("LOCK TABLE crm.blacklist").unwrap();
     let mut probe = cluster.connect("postgres", "postgres").unwrap();
     probe.batch_execute(&format!("SET application_name = '{PROBE}'; SET lock_timeout = '2500ms'")).unwrap();
-    assert!(probe.batch_execute("LOCK TABLE crm.blacklist").is_err());
+    let given_up = probe.batch_execute("BEGIN; LOCK TABLE crm.blacklist").unwrap_err();
+    assert_eq!(given_up.code(), Some(&SqlState::LOCK_NOT_AVAILABLE), "{given_up}");
     t.rollback().unwrap();
 }
 
