@@ -184,7 +184,7 @@ BEGIN
 
     EXECUTE format($ddl$
     CREATE TABLE IF NOT EXISTS consent_data.event (
-        event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event_id bigint GENERATED ALWAYS AS IDENTITY,
         contact_id %s,
         kind text NOT NULL CHECK (kind = ANY (%s::text[])),
         at timestamptz NOT NULL,
@@ -204,15 +204,22 @@ BEGIN
         -- Of an erased contact: the day, and, of what still restricts, the keyed hash of the contact's key.
         erased_at timestamptz,
         erased_as bytea,
+        -- recorded_at is the recorder's word; this is the clock's, and which month's partition has the row.
+        entered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        -- What the seals hash of the person: salted, and once the person is erased only the hash stays (29_ledger.sql).
+        salt uuid DEFAULT gen_random_uuid(),
+        commitment bytea,
+        PRIMARY KEY (event_id, entered_at),
         CHECK (contact_id IS NOT NULL OR address_hash IS NOT NULL OR erased_at IS NOT NULL),
         CHECK (erased_at IS NULL OR contact_id IS NULL AND evidence IS NULL AND reason IS NULL),
         CHECK (erased_as IS NULL OR erased_at IS NOT NULL),
+        CHECK ((salt IS NULL) = (commitment IS NOT NULL)),
         CHECK (at <= recorded_at + interval '1 minute')
-    )$ddl$, key_column, event_kinds);
+    ) PARTITION BY RANGE (entered_at)$ddl$, key_column, event_kinds);
     CREATE INDEX IF NOT EXISTS event_contact ON consent_data.event (contact_id);
     CREATE INDEX IF NOT EXISTS event_erased_as ON consent_data.event (erased_as) WHERE erased_as IS NOT NULL;
     CREATE INDEX IF NOT EXISTS event_recorded ON consent_data.event (recorded_at);
-    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence. Append-only; a correction is a further event. consent.erase() alone takes the person out of a row.';
+    COMMENT ON TABLE consent_data.event IS 'The ledger: every consent, refusal, register hit and other fact, with its evidence, a partition a month. Append-only; a correction is a further event. consent.erase() alone takes the person out of a row. entered_at: the server''s clock when the row was written; recorded_at: since when it counts as known.';
 
     CREATE TABLE IF NOT EXISTS consent_data.address (
         address_hash bytea PRIMARY KEY,
@@ -223,13 +230,13 @@ BEGIN
 
     CREATE TABLE IF NOT EXISTS consent_data.address_event (
         address_hash bytea NOT NULL,
-        event_id bigint NOT NULL REFERENCES consent_data.event,
+        event_id bigint NOT NULL,
         PRIMARY KEY (address_hash, event_id)
     );
     COMMENT ON TABLE consent_data.address_event IS 'Refusals and register entries by the addresses they reach: every contact who has or gets one of them is bound.';
 
     CREATE TABLE IF NOT EXISTS consent_data.standing_refusal (
-        event_id bigint NOT NULL REFERENCES consent_data.event,
+        event_id bigint NOT NULL,
         spelling bytea NOT NULL
     );
     CREATE INDEX IF NOT EXISTS standing_refusal_event ON consent_data.standing_refusal (event_id);
@@ -372,21 +379,26 @@ END
 $$;
 COMMENT ON FUNCTION consent._remember_parent() IS 'Trigger: records every parent a category ever has.';
 
+CREATE FUNCTION consent._log_name(relation text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN pg_catalog.regexp_replace(relation, '_([0-9]{4}_[0-9]{2}|default)$', '');
+COMMENT ON FUNCTION consent._log_name(text) IS 'The table of which a relation is a month''s partition.';
+
 CREATE FUNCTION consent._refuse_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, consent._log_name(TG_TABLE_NAME)
         USING ERRCODE = 'insufficient_privilege',
-              DETAIL = CASE TG_TABLE_NAME
-                  WHEN 'event' THEN 'The ledger is append-only: it is the proof of every decision.'
-                  ELSE 'Category ids keep their meaning for ever: an old opt-out refers to them.' END,
-              HINT = CASE TG_TABLE_NAME
-                  WHEN 'event' THEN 'Record a further event that corrects the earlier one.'
-                  ELSE 'Rename the category, or give it another parent.' END;
+              DETAIL = CASE WHEN TG_TABLE_NAME = 'category' THEN 'Category ids keep their meaning for ever: an old opt-out refers to them.'
+                            WHEN starts_with(TG_TABLE_NAME, 'event') THEN 'The ledger is append-only: it is the proof of every decision.'
+                            ELSE 'The log of decisions is append-only: it is the proof of what was asked and answered.' END,
+              HINT = CASE WHEN TG_TABLE_NAME = 'category' THEN 'Rename the category, or give it another parent.'
+                          WHEN starts_with(TG_TABLE_NAME, 'event') THEN 'Record a further event that corrects the earlier one.'
+                          ELSE 'What became of a claim is noted with consent.claim_outcome().' END;
 END
 $$;
-COMMENT ON FUNCTION consent._refuse_change() IS 'Trigger: the ledger and the categories only grow.';
+COMMENT ON FUNCTION consent._refuse_change() IS 'Trigger: the ledger, the log of decisions and the categories only grow.';
 
 CREATE PROCEDURE consent._create_triggers()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -410,10 +422,6 @@ BEGIN
         FOR EACH ROW EXECUTE FUNCTION consent._check_override();
     CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category
         FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
-    CREATE OR REPLACE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON consent_data.event
-        FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
-    CREATE OR REPLACE TRIGGER only_erasure BEFORE UPDATE ON consent_data.event
-        FOR EACH ROW EXECUTE FUNCTION consent._only_erasure();
 END
 $$;
 COMMENT ON PROCEDURE consent._create_triggers() IS 'Attaches the triggers of the data tables.';

@@ -300,6 +300,8 @@ BEGIN
                              AND (e.recorded_at >= coalesce(n.asked_at, '-infinity')
                                   OR EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.event_id = e.event_id))
                    END)
+         -- All are known before the first is written: a plan made for a small ledger would read it anew, growing, for each.
+         ORDER BY n.known, n.contact_id, n.kind
         RETURNING event_id)
     SELECT array_agg(event_id) INTO ids FROM new;
     IF ids IS NULL THEN

@@ -72,6 +72,8 @@ BEGIN
         erased.contact_id := NULL;
         erased.evidence := NULL;
         erased.reason := NULL;
+        erased.commitment := consent._commitment(OLD.salt, consent._event_personal(OLD.contact_id::text, OLD.detail, OLD.evidence, OLD.reason, OLD.address_hash));
+        erased.salt := NULL;
         IF consent._restricts(OLD.kind, OLD.refused) THEN
             erased.detail := consent._restriction_detail(OLD.detail);
             -- An opt-out by address alone has no contact whose key could come back.
@@ -82,7 +84,7 @@ BEGIN
         END IF;
         RETURN erased;
     END IF;
-    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, consent._log_name(TG_TABLE_NAME)
         USING ERRCODE = 'insufficient_privilege',
               DETAIL = 'The ledger is append-only: it is the proof of every decision.',
               HINT = 'Record a further event that corrects the earlier one; a person''s request for erasure is met with consent.erase().';
@@ -237,6 +239,7 @@ BEGIN
                              AND NOT EXISTS (SELECT FROM consent_data.contact_address o
                                               WHERE o.address_hash = ca.address_hash AND o.contact_id::text <> ALL (person)));
     GET DIAGNOSTICS v_words = ROW_COUNT;
+    UPDATE consent_data.decision d SET erased_at = v_day WHERE d.contact_id = key;
 
     DELETE FROM consent_data.outbox o WHERE o.contact_id = key OR o.event_id = ANY (v_events);
     GET DIAGNOSTICS n = ROW_COUNT;

@@ -51,7 +51,7 @@ BEGIN
         'crm_events', (SELECT jsonb_agg(consent._with_names(to_jsonb(c)) ORDER BY c.at, to_jsonb(c)::text)
                          FROM consent_data.crm_event c WHERE c.contact_id = key),
         'crm_consents', (SELECT jsonb_agg(consent._with_names(to_jsonb(c)) ORDER BY c.at, to_jsonb(c)::text) FROM consent_data.crm_consent_of(key) c),
-        'ledger', (SELECT jsonb_agg(consent._with_names(to_jsonb(e) - '{contact_id,erased_at,erased_as}'::text[])
+        'ledger', (SELECT jsonb_agg(consent._with_names(to_jsonb(e) - '{contact_id,erased_at,erased_as,entered_at,salt,commitment}'::text[])
                                     || jsonb_build_object('address_hash', encode(e.address_hash, 'hex'), 'binds_addresses', (
                                         SELECT coalesce(jsonb_agg(encode(ae.address_hash, 'hex') ORDER BY ae.address_hash), '[]')
                                           FROM consent_data.address_event ae WHERE ae.event_id = e.event_id))

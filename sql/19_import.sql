@@ -260,6 +260,8 @@ BEGIN
         DELETE FROM pg_temp.consent_import_fact f WHERE f.problem IS NOT NULL;
     END IF;
 
+    -- A seal waits for whoever holds this: no number may be taken that it believes to be used.
+    LOCK TABLE consent_data.event IN ROW EXCLUSIVE MODE;
     -- The first row of the file that says a thing says it, the others repeat it.
     UPDATE pg_temp.consent_import_fact f
        SET first_n = d.first_n, first_part = d.first_part, is_new = d.is_new,

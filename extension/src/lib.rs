@@ -76,8 +76,19 @@ extension_sql_file!("../../sql/25_retention_pass.sql", name = "retention_pass", 
 extension_sql_file!("../../sql/26_retire.sql", name = "retire", requires = ["retention_pass"]);
 extension_sql_file!("../../sql/27_verify.sql", name = "verify", requires = ["retire"]);
 extension_sql_file!("../../sql/28_report.sql", name = "report", requires = ["verify"]);
-extension_sql_file!("../../sql/29_setup.sql", name = "setup", requires = ["report"]);
-extension_sql_file!("../../sql/30_grants.sql", name = "grants", requires = ["setup"], finalize);
+extension_sql_file!("../../sql/29_ledger.sql", name = "ledger", requires = ["report"]);
+extension_sql_file!("../../sql/30_seals.sql", name = "seals", requires = ["ledger"]);
+extension_sql_file!("../../sql/31_decisions.sql", name = "decisions", requires = ["seals"]);
+extension_sql_file!("../../sql/32_claims.sql", name = "claims", requires = ["decisions"]);
+extension_sql_file!("../../sql/33_unsubscribe.sql", name = "unsubscribe", requires = ["claims"]);
+extension_sql_file!("../../sql/34_preferences.sql", name = "preferences", requires = ["unsubscribe"]);
+extension_sql_file!("../../sql/35_evidence.sql", name = "evidence", requires = ["preferences"]);
+extension_sql_file!("../../sql/36_summary.sql", name = "summary", requires = ["evidence"]);
+extension_sql_file!("../../sql/37_audit.sql", name = "audit", requires = ["summary"]);
+extension_sql_file!("../../sql/38_dossier.sql", name = "dossier", requires = ["audit"]);
+extension_sql_file!("../../sql/39_replay.sql", name = "replay", requires = ["dossier"]);
+extension_sql_file!("../../sql/40_setup.sql", name = "setup", requires = ["replay"]);
+extension_sql_file!("../../sql/41_grants.sql", name = "grants", requires = ["setup"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
 const _: &[&str] = &[
@@ -109,6 +120,17 @@ const _: &[&str] = &[
     include_str!("../../sql/26_retire.sql"),
     include_str!("../../sql/27_verify.sql"),
     include_str!("../../sql/28_report.sql"),
-    include_str!("../../sql/29_setup.sql"),
-    include_str!("../../sql/30_grants.sql"),
+    include_str!("../../sql/29_ledger.sql"),
+    include_str!("../../sql/30_seals.sql"),
+    include_str!("../../sql/31_decisions.sql"),
+    include_str!("../../sql/32_claims.sql"),
+    include_str!("../../sql/33_unsubscribe.sql"),
+    include_str!("../../sql/34_preferences.sql"),
+    include_str!("../../sql/35_evidence.sql"),
+    include_str!("../../sql/36_summary.sql"),
+    include_str!("../../sql/37_audit.sql"),
+    include_str!("../../sql/38_dossier.sql"),
+    include_str!("../../sql/39_replay.sql"),
+    include_str!("../../sql/40_setup.sql"),
+    include_str!("../../sql/41_grants.sql"),
 ];

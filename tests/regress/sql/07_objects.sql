@@ -27,6 +27,6 @@ SELECT pg_describe_object(d.classid, d.objid, 0) AS member FROM pg_depend d
  ORDER BY 1;
 -- What setup() makes: no members, so that a dump has them and DROP EXTENSION does not.
 SELECT c.oid::regclass AS relation, c.relkind AS kind, EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS member
-  FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'i', 'I') ORDER BY c.oid::regclass::text;
+  FROM pg_class c WHERE c.relnamespace IN ('consent'::regnamespace, 'consent_data'::regnamespace) AND NOT c.relispartition AND c.relkind IN ('r', 'p', 'v', 'i', 'I') ORDER BY c.oid::regclass::text;
 SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger, t.tgenabled AS enabled FROM pg_trigger t
- WHERE t.tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'consent_data'::regnamespace) AND NOT t.tgisinternal ORDER BY t.tgrelid::regclass::text, 2;
+ WHERE t.tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'consent_data'::regnamespace AND NOT relispartition) AND NOT t.tgisinternal ORDER BY t.tgrelid::regclass::text, 2;

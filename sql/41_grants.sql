@@ -20,7 +20,8 @@ BEGIN
     GRANT SELECT ON consent.retention_due TO consent_record, consent_audit, consent_admin;
     GRANT SELECT ON consent.retention_configuration TO consent_audit, consent_admin;
     GRANT SELECT ON consent.report_opt_outs, consent.audit_segment_performance TO consent_audit, consent_batch;
-    GRANT SELECT ON consent.audit_evidence_gap, consent.audit_retention TO consent_batch;
+    GRANT SELECT ON consent.audit_evidence_gap, consent.audit_retention, consent.sealed_text TO consent_batch;
+    GRANT SELECT ON consent.sealed_text TO consent_audit;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run TO consent_batch;
     GRANT DELETE ON consent_data.similarity, consent_data.similarity_version TO consent_batch;
@@ -93,6 +94,8 @@ GRANT EXECUTE ON FUNCTION
     consent._similar_prepare(integer), consent._similar_index(integer, xid), consent._similar_publish(integer, double precision, text, xid),
     consent._similar_drop_old()
     TO consent_batch;
+
+GRANT EXECUTE ON FUNCTION consent.maintain_partitions() TO consent_batch;
 
 GRANT EXECUTE ON FUNCTION consent._draft(jsonb), consent._draft_question(text, text, text, text, timestamptz, jsonb)
     TO consent_batch, consent_audit;

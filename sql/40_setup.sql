@@ -4,6 +4,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     existing text;
+    key_column text := CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END;
     nature text;
     fingerprint bytea;
 BEGIN
@@ -12,10 +13,11 @@ BEGIN
             HINT = 'Use bigint, uuid or text: the type of the CRM''s contact ids.';
     END IF;
     CALL consent._create_tables(key_type);
-    CALL consent._create_subject_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
+    CALL consent._create_subject_tables(key_column);
     CALL consent._create_key_tables();
-    CALL consent._create_similar_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
-    CALL consent._create_retention_tables(CASE key_type WHEN 'text' THEN 'text COLLATE "C"' ELSE key_type END);
+    CALL consent._create_ledger_tables(key_column);
+    CALL consent._create_similar_tables(key_column);
+    CALL consent._create_retention_tables(key_column);
     SELECT s.key_type INTO existing FROM consent_data.setting s;
     IF existing <> key_type THEN
         RAISE EXCEPTION 'the data has % keys', existing USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -32,12 +34,34 @@ BEGIN
         INSERT INTO consent_data.key_generation (fingerprint) VALUES (consent._key_create());
     END IF;
     CALL consent._create_triggers();
+    CALL consent._create_ledger_triggers();
     CALL consent._create_views(key_type);
     CALL consent._create_subject_views();
     CALL consent._create_similar_views();
     CALL consent._create_retention_views(key_type);
     CALL consent._create_report_views();
+    CALL consent._create_ledger_views();
+    CALL consent._create_seals(key_column);
+    CALL consent._create_decisions(key_column);
+    CALL consent._create_claims(key_column);
+    CALL consent._create_unsubscribe(key_column);
+    CALL consent._create_preferences(key_column);
+    CALL consent._create_evidence(key_column);
+    CALL consent._create_summary(key_column);
+    CALL consent._create_audit(key_column);
+    CALL consent._create_dossier(key_column);
+    CALL consent._create_replay(key_column);
     CALL consent._grant_data();
+    CALL consent._grant_seals();
+    CALL consent._grant_decisions();
+    CALL consent._grant_claims();
+    CALL consent._grant_unsubscribe();
+    CALL consent._grant_preferences();
+    CALL consent._grant_evidence();
+    CALL consent._grant_summary();
+    CALL consent._grant_audit();
+    CALL consent._grant_dossier();
+    CALL consent._grant_replay();
     PERFORM consent._invalidate_configuration();
 END
 $$;

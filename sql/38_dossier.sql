@@ -1,0 +1,19 @@
+-- The dossier: all about one contact that an authority may ask for, as one document.
+
+CREATE PROCEDURE consent._create_dossier(key_column text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+AS $procedure$
+BEGIN
+    NULL;
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._create_dossier(text) IS 'Makes the tables and views of this part that are not there yet.';
+
+CREATE PROCEDURE consent._grant_dossier()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $procedure$
+BEGIN
+    NULL;
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._grant_dossier() IS 'Grants on the tables and views of this part; setup() calls it last.';

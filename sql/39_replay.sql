@@ -1,0 +1,19 @@
+-- Asking as of then, and a campaign decided once more from its log.
+
+CREATE PROCEDURE consent._create_replay(key_column text)
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+AS $procedure$
+BEGIN
+    NULL;
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._create_replay(text) IS 'Makes the tables and views of this part that are not there yet.';
+
+CREATE PROCEDURE consent._grant_replay()
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $procedure$
+BEGIN
+    NULL;
+END
+$procedure$;
+COMMENT ON PROCEDURE consent._grant_replay() IS 'Grants on the tables and views of this part; setup() calls it last.';
