@@ -1,5 +1,5 @@
--- The logs that must prove something later: the ledger of facts, the decisions, what became of them, the erasures. Each has a
--- partition a month, and each row a text that a seal hashes (30_seals.sql).
+-- The logs that must prove something later: the ledger of facts, the decisions, what became of them, the erasures. The first three
+-- have a partition a month, and each row of all has a text that a seal hashes (30_seals.sql).
 
 CREATE PROCEDURE consent._create_ledger_tables(key_column text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
@@ -58,6 +58,19 @@ BEGIN
     ) PARTITION BY RANGE (decided_at);
     CREATE UNIQUE INDEX IF NOT EXISTS outcome_decision ON consent_data.outcome (decision_id, decided_at);
     COMMENT ON TABLE consent_data.outcome IS 'What became of a claimed message; none: it counts as sent. decided_at is the decision''s, so that both are in partitions of the same month.';
+
+    CREATE TABLE IF NOT EXISTS consent_data.prune (
+        prune_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        log text NOT NULL CHECK (log IN ('decision', 'outcome')),
+        -- All rows of the log from first_id to last_id that are older than this.
+        decided_before timestamptz NOT NULL,
+        first_id bigint NOT NULL,
+        last_id bigint NOT NULL,
+        rows bigint NOT NULL,
+        pruned_at timestamptz NOT NULL DEFAULT now(),
+        pruned_by text NOT NULL DEFAULT session_user
+    );
+    COMMENT ON TABLE consent_data.prune IS 'Which parts of the decision log were dropped when their time was over: the seals expect them gone.';
 
     CALL consent._add_partitions();
 END
@@ -229,7 +242,13 @@ BEGIN
     SELECT 'erasure', x.erasure_id, x.erased_at,
            jsonb_build_object('log', 'erasure', 'id', x.erasure_id, 'key_hash', encode(x.key_hash, 'hex'), 'why', x.why,
                'erased_at', extract(epoch FROM x.erased_at)::text, 'erased_by', x.erased_by, 'figures', x.figures)::text
-      FROM consent_data.erasure x;
+      FROM consent_data.erasure x
+    UNION ALL
+    SELECT 'prune', p.prune_id, p.pruned_at,
+           jsonb_build_object('log', 'prune', 'id', p.prune_id, 'of', p.log, 'decided_before', extract(epoch FROM p.decided_before)::text,
+               'first_id', p.first_id, 'last_id', p.last_id, 'rows', p.rows, 'pruned_at', extract(epoch FROM p.pruned_at)::text,
+               'pruned_by', p.pruned_by)::text
+      FROM consent_data.prune p;
     COMMENT ON VIEW consent.sealed_text IS 'Auditor: the exact text of each row of the logs that a seal hashes; the same before and after an erasure, and without personal data. entered_at: when the row was written.';
 END
 $procedure$;
