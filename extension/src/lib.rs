@@ -14,6 +14,7 @@
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
 //! - [`retention`]: who may be retired, and the action in the CRM
+//! - [`token`]: links by which people opt out, and what evidence is worth
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
 // pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
@@ -34,6 +35,7 @@ mod law;
 mod pg;
 mod retention;
 mod status;
+mod token;
 mod values;
 
 pgrx::pg_module_magic!(name, version);

@@ -9,6 +9,7 @@
 //! - [`decide`]: the decision; [`explain`]: the same with its grounds, for people
 //! - [`retention`], [`similarity`]: what the nightly batch computes
 //! - [`address`], [`country`]: normalised and keyed-hashed addresses, normalised countries
+//! - [`evidence`]: what proves an opt-in; [`token`]: links by which people opt out
 //! - [`status`]: the words that CRMs show
 //!
 //! No I/O, no clock, no PostgreSQL.
@@ -18,6 +19,7 @@ pub mod address;
 pub mod codes;
 pub mod country;
 pub mod decide;
+pub mod evidence;
 pub mod explain;
 pub mod fact;
 pub mod holiday;
@@ -29,3 +31,4 @@ pub mod similarity;
 pub mod state;
 pub mod status;
 pub mod time;
+pub mod token;

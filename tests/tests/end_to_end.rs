@@ -27,4 +27,5 @@ mod retention_kept;
 mod shop;
 mod subject;
 mod tls;
+mod unsubscribe;
 mod verify;
