@@ -4,34 +4,45 @@ CREATE FUNCTION consent.can_send_as_of(
     contact text, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
     channel text DEFAULT NULL, sender text DEFAULT NULL)
     RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)->>'allowed')::boolean, false)
-$$;
-COMMENT ON FUNCTION consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
-    IS 'can_send as it was, or should have been: with the facts that had happened by `at`, as far as recorded by `known_at`, under the law in force at `at`. Never NULL; explain_send_as_of has the grounds and how exact they are.';
-
--- The same for numeric and uuid keys.
-DO $$
-DECLARE
-    f record;
-    key_type text;
 BEGIN
-    FOR f IN SELECT p.oid, p.proname, pg_catalog.pg_get_function_arguments(p.oid) AS arguments, pg_catalog.pg_get_function_result(p.oid) AS result,
-                    pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity, pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
-               FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.proname IN ('can_send_as_of', 'explain_send_as_of') LOOP
-        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-            EXECUTE pg_catalog.format(
-                'CREATE FUNCTION consent.%I(%s) RETURNS %s LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
-                 ''SELECT * FROM consent.%1$I(contact::text, message_kind, product_category, at, known_at, channel, sender)''',
-                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.result);
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
-                pg_catalog.replace(f.identity, 'contact text', 'contact ' || key_type), f.comment);
-        END LOOP;
-    END LOOP;
+    RETURN coalesce((consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)->>'allowed')::boolean, false);
 END
 $$;
+CREATE FUNCTION consent.can_send_as_of(
+    contact bigint, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS boolean LANGUAGE sql STABLE
+    RETURN consent.can_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender);
+CREATE FUNCTION consent.can_send_as_of(
+    contact uuid, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS boolean LANGUAGE sql STABLE
+    RETURN consent.can_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender);
+COMMENT ON FUNCTION consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
+    IS 'can_send as it was, or should have been: with the facts that had happened by `at`, as far as recorded by `known_at`, under the law in force at `at`. Never NULL; explain_send_as_of has the grounds and how exact they are.';
+COMMENT ON FUNCTION consent.can_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text) IS 'can_send as it was, or should have been.';
+COMMENT ON FUNCTION consent.can_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text) IS 'can_send as it was, or should have been.';
+
+CREATE FUNCTION consent.explain_send_as_of(
+    contact bigint, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent.explain_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender) $$;
+CREATE FUNCTION consent.explain_send_as_of(
+    contact uuid, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent.explain_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender) $$;
+COMMENT ON FUNCTION consent.explain_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text) IS 'The answer as it was, or should have been, with its grounds. One row, always.';
+COMMENT ON FUNCTION consent.explain_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text) IS 'The answer as it was, or should have been, with its grounds. One row, always.';
 
 -- What an answer depends on that is not of the facts, and has changed since.
 CREATE FUNCTION consent._rules_changed_since(at timestamptz) RETURNS boolean
