@@ -81,9 +81,7 @@ BEGIN
     IF only_noted THEN
         PERFORM consent._carry_on(c), consent._carry_over(c) FROM unnest(noted) c
           WHERE EXISTS (SELECT FROM consent_data.contact_merge);
-        PERFORM consent._link_refusals(t.contact_id::text) FROM (
-            SELECT DISTINCT t.contact_id FROM pg_temp.consent_taken t
-             WHERE EXISTS (SELECT FROM consent_data.event e WHERE e.contact_id = t.contact_id AND consent._binds_address(e.kind))) t;
+        PERFORM consent._link_refusals(noted);
     ELSE
         PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
         PERFORM consent._link_refusals(NULL);

@@ -4,34 +4,45 @@ CREATE FUNCTION consent.can_send_as_of(
     contact text, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
     channel text DEFAULT NULL, sender text DEFAULT NULL)
     RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)->>'allowed')::boolean, false)
-$$;
-COMMENT ON FUNCTION consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
-    IS 'can_send as it was, or should have been: with the facts that had happened by `at`, as far as recorded by `known_at`, under the law in force at `at`. Never NULL; explain_send_as_of has the grounds and how exact they are.';
-
--- The same for numeric and uuid keys.
-DO $$
-DECLARE
-    f record;
-    key_type text;
 BEGIN
-    FOR f IN SELECT p.oid, p.proname, pg_catalog.pg_get_function_arguments(p.oid) AS arguments, pg_catalog.pg_get_function_result(p.oid) AS result,
-                    pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity, pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
-               FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.proname IN ('can_send_as_of', 'explain_send_as_of') LOOP
-        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-            EXECUTE pg_catalog.format(
-                'CREATE FUNCTION consent.%I(%s) RETURNS %s LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
-                 ''SELECT * FROM consent.%1$I(contact::text, message_kind, product_category, at, known_at, channel, sender)''',
-                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.result);
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
-                pg_catalog.replace(f.identity, 'contact text', 'contact ' || key_type), f.comment);
-        END LOOP;
-    END LOOP;
+    RETURN coalesce((consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)->>'allowed')::boolean, false);
 END
 $$;
+CREATE FUNCTION consent.can_send_as_of(
+    contact bigint, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS boolean LANGUAGE sql STABLE
+    RETURN consent.can_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender);
+CREATE FUNCTION consent.can_send_as_of(
+    contact uuid, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS boolean LANGUAGE sql STABLE
+    RETURN consent.can_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender);
+COMMENT ON FUNCTION consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
+    IS 'can_send as it was, or should have been: with the facts that had happened by `at`, as far as recorded by `known_at`, under the law in force at `at`. Never NULL; explain_send_as_of has the grounds and how exact they are.';
+COMMENT ON FUNCTION consent.can_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text) IS 'can_send as it was, or should have been.';
+COMMENT ON FUNCTION consent.can_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text) IS 'can_send as it was, or should have been.';
+
+CREATE FUNCTION consent.explain_send_as_of(
+    contact bigint, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent.explain_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender) $$;
+CREATE FUNCTION consent.explain_send_as_of(
+    contact uuid, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
+    channel text DEFAULT NULL, sender text DEFAULT NULL)
+    RETURNS TABLE (
+    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
+    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM consent.explain_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender) $$;
+COMMENT ON FUNCTION consent.explain_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text) IS 'The answer as it was, or should have been, with its grounds. One row, always.';
+COMMENT ON FUNCTION consent.explain_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text) IS 'The answer as it was, or should have been, with its grounds. One row, always.';
 
 -- What an answer depends on that is not of the facts, and has changed since.
 CREATE FUNCTION consent._rules_changed_since(at timestamptz) RETURNS boolean
@@ -46,7 +57,7 @@ $$;
 COMMENT ON FUNCTION consent._rules_changed_since(timestamptz) IS 'Whether own rules or decisions on contested points were made or revoked after an instant.';
 
 -- The facts of the ledger that somebody knows now and nobody knew then.
-CREATE FUNCTION consent._recorded_late(contact text, at timestamptz) RETURNS bigint[]
+CREATE FUNCTION consent._recorded_late(contact text, at timestamptz, known_at timestamptz) RETURNS bigint[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -54,28 +65,30 @@ DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
     RETURN ARRAY(
-        SELECT e.event_id FROM consent_data.event e WHERE e.contact_id = key AND e.at <= at AND e.recorded_at > at
+        SELECT e.event_id FROM consent_data.event e WHERE e.contact_id = key AND e.at <= at AND e.recorded_at > known_at
         UNION
         SELECT e.event_id
           FROM consent_data.contact_address ca JOIN consent_data.address_event ae USING (address_hash) JOIN consent_data.event e USING (event_id)
-         WHERE ca.contact_id = key AND e.at <= at AND e.recorded_at > at
+         WHERE ca.contact_id = key AND e.at <= at AND e.recorded_at > known_at
         UNION
         SELECT e.event_id FROM consent_data.event e
-         WHERE e.erased_as = consent._key_hash(contact) AND e.at <= at AND e.recorded_at > at
+         WHERE e.erased_as = consent._key_hash(contact) AND e.at <= at AND e.recorded_at > known_at
         ORDER BY 1);
 END
 $$;
-COMMENT ON FUNCTION consent._recorded_late(text, timestamptz) IS 'The events of a contact and its addresses that had happened by an instant and were recorded after it.';
+COMMENT ON FUNCTION consent._recorded_late(text, timestamptz, timestamptz) IS 'The events of a contact and its addresses that had happened by an instant and were recorded only after another.';
 
--- logged: the row of the log, if there is one. A cap, an hour or a busy contact is of its moment and can't be asked again.
+-- logged: the row of the log, if there is one. A cap and an hour are of their moment and can't be asked about again; what was
+-- claimed and taken back went to nobody.
 CREATE FUNCTION consent._replay(
-    contact text, message_kind text, product_category text, channel text, sender text, at timestamptz, is_sent boolean, logged jsonb)
+    contact text, message_kind text, product_category text, channel text, sender text, at timestamptz, known_at timestamptz, is_sent boolean,
+    logged jsonb)
     RETURNS TABLE (cause text, known_then boolean, known_now boolean, reason text, rule text, event_ids bigint[])
     LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    v_then jsonb := consent._explain_send_as_of(contact, message_kind, product_category, at, at, channel, sender);
+    v_then jsonb := consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender);
     v_now jsonb := consent._explain_send_as_of(contact, message_kind, product_category, at, 'infinity', channel, sender);
     did boolean := coalesce((logged->>'allowed')::boolean, is_sent);
     told jsonb;
@@ -86,13 +99,14 @@ BEGIN
     cause := CASE
         WHEN is_sent AND NOT (logged->>'allowed')::boolean THEN 'sent_against_the_answer'
         WHEN is_sent AND logged IS NULL AND NOT known_then THEN 'sent_without_permission'
-        WHEN NOT is_sent AND logged->>'rule' IS NULL AND logged->>'reason' IN ('frequency_cap', 'quiet_hours', 'claim_in_progress', 'address_not_of_contact') THEN NULL
+        WHEN NOT is_sent AND ((logged->>'allowed')::boolean OR logged->>'reason' IN ('frequency_cap', 'quiet_hours')) THEN NULL
         WHEN known_then = did AND known_now = did THEN NULL
         WHEN known_then = did THEN 'recorded_late'
         WHEN logged->>'policy_version' IS DISTINCT FROM v_then->>'policy_version' THEN 'changed_rule'
         WHEN 'relationship_not_similar' IN (logged->>'reason', v_then->>'reason')
-             AND (logged->>'similarity_version')::integer IS DISTINCT FROM (SELECT s.similarity_version FROM consent_data.setting s) THEN 'changed_similarity'
-        WHEN consent._rules_changed_since(at) THEN 'changed_own_rule'
+             AND ((logged->>'similarity_version')::integer IS DISTINCT FROM (SELECT s.similarity_version FROM consent_data.setting s)
+                  OR EXISTS (SELECT FROM consent_data.similarity_override o WHERE o.decided_at > known_at)) THEN 'changed_similarity'
+        WHEN consent._rules_changed_since(known_at) THEN 'changed_own_rule'
         -- The ledger only grows; the CRM's rows may be others than they were.
         WHEN EXISTS (SELECT FROM consent_data.binding) THEN 'changed_in_crm'
         ELSE 'unexplained' END;
@@ -101,11 +115,11 @@ BEGIN
     END IF;
     reason := coalesce(told->>'reason', told->>'basis');
     rule := told->>'rule';
-    event_ids := CASE WHEN cause = 'recorded_late' THEN consent._recorded_late(contact, at) END;
+    event_ids := CASE WHEN cause = 'recorded_late' THEN consent._recorded_late(contact, at, known_at) END;
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION consent._replay(text, text, text, text, text, timestamptz, boolean, jsonb)
+COMMENT ON FUNCTION consent._replay(text, text, text, text, text, timestamptz, timestamptz, boolean, jsonb)
     IS 'Decides one message of the past once more, by what was known then and by what is known now; a row where either differs from what was answered and done, with the cause. reason: the denying code, or the basis.';
 
 CREATE FUNCTION consent._replay_claims(ids bigint[]) RETURNS TABLE (
@@ -115,12 +129,14 @@ AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    SELECT d.decision_id, d.contact_id::text, d.message_kind, d.decided_at, r.cause, r.known_then, r.known_now, r.reason, r.rule, r.event_ids
+    SELECT d.decision_id, d.contact_id::text, d.message_kind, w.at, r.cause, r.known_then, r.known_now, r.reason, r.rule, r.event_ids
       FROM consent_data.decision d
       LEFT JOIN consent_data.outcome o USING (decision_id, decided_at)
       LEFT JOIN consent_data.sender s USING (sender_id)
       LEFT JOIN consent_data.category c USING (category_id),
-           LATERAL consent._replay(d.contact_id::text, d.message_kind, c.name, d.channel, s.name, d.decided_at,
+           -- One that was planned is for the hour it was planned for.
+           LATERAL (SELECT CASE WHEN d.allowed THEN greatest(d.decided_at, d.not_before) ELSE d.decided_at END AS at) w,
+           LATERAL consent._replay(d.contact_id::text, d.message_kind, c.name, d.channel, s.name, w.at, d.decided_at,
                                    -- A claim nobody took back was sent.
                                    coalesce(o.outcome = 'sent', d.allowed), to_jsonb(d)) r
      WHERE d.decision_id = ANY (ids) AND d.contact_id IS NOT NULL
@@ -145,7 +161,7 @@ BEGIN
             WHERE d.contact_id = consent_data.key(n.contact) AND d.message_kind = n.kind AND d.made_for = 'claim'
               AND d.campaign IS NOT DISTINCT FROM _replay_sends.campaign AND d.decided_at <= n.sent
             ORDER BY d.decided_at DESC LIMIT 1) d ON true,
-           LATERAL consent._replay(n.contact, n.kind, n.category, n.channel, n.sender, n.sent, true,
+           LATERAL consent._replay(n.contact, n.kind, n.category, n.channel, n.sender, n.sent, coalesce(d.decided_at, n.sent), true,
                                    CASE WHEN d.decision_id IS NOT NULL THEN to_jsonb(d) END) r
      ORDER BY n.i;
 END

@@ -199,8 +199,11 @@ fn one_step(
             retention::retention(client, database, arguments, options, run_id, report)
         }
         Step::Report(options) => page::page(database, options, arguments.dry_run, report),
-        Step::Nightly { .. } | Step::Simulate(_) | Step::Replay(_) | Step::Status | Step::Completions(_) | Step::Man => {
-            Err(anyhow!("`{}` is no step of a run", step.name()))
-        }
+        Step::Nightly { .. }
+        | Step::Simulate(_)
+        | Step::Replay(_)
+        | Step::Status
+        | Step::Completions(_)
+        | Step::Man => Err(anyhow!("`{}` is no step of a run", step.name())),
     }
 }
