@@ -83,12 +83,16 @@ fn no_sql_of_the_document_fails() {
     let (cluster, mut client) = start("bigint");
     client.batch_execute("CREATE ROLE web LOGIN; GRANT consent_record TO web").unwrap();
     let document = include_str!("../../docs/unsubscribe.md");
-    let blocks: Vec<&str> =
-        document.split("```sql\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(sql, _)| sql)).collect();
+    let blocks: Vec<&str> = document
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```").map(|(sql, _)| sql))
+        .collect();
     assert_eq!(blocks.len(), 4);
     let mut web = cluster.connect("postgres", "web").unwrap();
     for block in blocks {
-        let admins: Vec<&str> = block.split_inclusive(";\n").filter(|s| s.starts_with("UPDATE consent_data.sender")).collect();
+        let admins: Vec<&str> =
+            block.split_inclusive(";\n").filter(|s| s.starts_with("UPDATE consent_data.sender")).collect();
         client.batch_execute(&admins.concat()).unwrap();
         let all: String = block.split_inclusive(";\n").filter(|s| !admins.contains(s)).collect();
         web.batch_execute(&all).unwrap_or_else(|e| panic!("{e:?} in:\n{all}"));
