@@ -156,7 +156,7 @@ fn a_fifth_attempt_in_thirty_days_waits_until_the_first_has_left_the_period() {
     let question = call().at("2026-09-15T11:00:00+02:00").question();
     let after = |days: &[&str]| {
         let call_attempts = days.iter().map(|d| t(&format!("{d}T15:00:00+02:00"))).collect();
-        let log = ContactLog { call_attempts };
+        let log = ContactLog { call_attempts, ..ContactLog::default() };
         decide(&consenting, &question, Some(&log)).map(|a| a.basis).map_err(|d| (d.reason, d.not_before))
     };
     // 17 August is the thirtieth day, today included; the 16th is over.
