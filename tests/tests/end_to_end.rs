@@ -5,6 +5,7 @@
 mod agreement;
 mod batch;
 mod behaviour;
+mod claims;
 mod concurrency;
 mod configuration;
 mod crash;
