@@ -276,7 +276,8 @@ BEGIN
         answer := consent._denied(answer, CASE WHEN consent._has_key() THEN 'unknown_contact' ELSE 'key_missing' END,
             CASE WHEN hashes IS NULL THEN 'an address of this contact for this channel' ELSE 'the address to be one that the contact has now' END);
     ELSIF planned > clock_timestamp() + consent._claim_ahead() AND (answer->>'allowed')::boolean THEN
-        answer := consent._denied(answer, 'frequency_cap', 'to claim it later: limits can''t be foreseen for more than 31 days', 'ahead', NULL, planned - consent._claim_ahead());
+        answer := consent._denied(answer, 'frequency_cap', 'to claim it later: limits can''t be foreseen for more than 31 days', 'ahead', NULL,
+            nullif(planned - consent._claim_ahead(), 'infinity'));
     ELSIF is_claim AND (answer->>'allowed')::boolean THEN
         answer := consent._keep_to_caps(answer, contact, message_kind, (SELECT k.nature FROM consent_data.message_kind k WHERE k.name = message_kind),
                                         channel, sender_id, v_at, but);

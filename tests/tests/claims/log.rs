@@ -150,3 +150,25 @@ fn claims_work_for_every_type_of_key() {
         assert_eq!(ask("7", "bigint"), (false, "unknown_contact".into()));
     }
 }
+
+#[test]
+fn no_sql_of_the_document_fails_and_its_claims_are_allowed() {
+    let (cluster, mut client) = start();
+    client.batch_execute("UPDATE crm.customer SET email = 'ann@example.org' WHERE id = 41").unwrap();
+    client.batch_execute("SELECT consent.refold('{41}')").unwrap();
+    client
+        .batch_execute("SELECT consent.opt_in(41::bigint, purposes => '{marketing,newsletter}', evidence => '{\"form\": 1}')")
+        .unwrap();
+    let document = include_str!("../../../docs/claims.md");
+    let blocks = document.split("```sql\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let mut asker = queue(&cluster);
+    let mut run = 0;
+    for (sql, _) in blocks {
+        let by = if sql.starts_with("INSERT") { &mut client } else { &mut asker };
+        by.batch_execute(sql).unwrap_or_else(|e| panic!("{e:?} in:\n{sql}"));
+        run += 1;
+    }
+    assert!(run >= 4, "{run} blocks");
+    let yes = "SELECT count(*) FROM consent_data.decision WHERE allowed AND made_for = 'claim'";
+    assert_eq!(shop::number(&mut client, yes), 6, "every claim of the document");
+}

@@ -169,3 +169,21 @@ fn a_fifth_attempt_in_thirty_days_waits_until_the_first_has_left_the_period() {
     assert_eq!(after(&five), capped("2026-09-19T00:00:00+02:00"));
     assert!(allows(&consenting, &question));
 }
+
+#[test]
+fn texts_count_where_the_limit_names_them_and_nowhere_else() {
+    let log = |at: &str| ContactLog { texts: vec![t(at); 4], ..ContactLog::default() };
+    let french = Contact::fr().fact(opt_in("2026-08-01")).bytes();
+    let question = call().at("2026-09-15T11:00:00+02:00").question();
+    assert!(decide(&french, &question, Some(&log("2026-09-15T10:30:00+02:00"))).is_ok());
+    // Florida: three calls or texts a day.
+    let signed = Fact { method: Some(Method::WrittenSigned), ..opt_in("2026-08-01") };
+    let floridian =
+        Contact::of("US").with(|p| p.region = "FL".into()).zone("America/New_York").fact(signed).bytes();
+    for channel in [Channel::Sms, Channel::PhoneLive] {
+        let question = marketing().on(channel).at("2026-09-15T11:00:00-04:00").question();
+        assert!(decide(&floridian, &question, Some(&ContactLog::default())).is_ok(), "{channel}");
+        let denied = decide(&floridian, &question, Some(&log("2026-09-15T10:30:00-04:00")));
+        assert_eq!(denied.map(|a| a.basis).map_err(|d| d.reason), Err(Reason::FrequencyCap), "{channel}");
+    }
+}
