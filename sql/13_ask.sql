@@ -59,7 +59,7 @@ BEGIN
                  SELECT least(greatest(d.decided_at, d.not_before), upto) FROM consent_data.decision d
                   WHERE d.contact_id = key AND d.made_for = 'claim' AND d.allowed AND d.sender_id = v_sender
                     AND CASE WHEN texts THEN d.channel = 'sms' ELSE d.channel IN ('phone_live', 'phone_auto') END
-                    AND d.decided_at <= least(upto, known) AND d.decided_at > upto - interval '1 year'
+                    AND d.decided_at <= least(upto, known) AND d.decided_at > greatest(upto, '2000-01-01Z') - interval '1 year'
                     AND d.decision_id IS DISTINCT FROM but
                     AND coalesce((SELECT o.outcome FROM consent_data.outcome o
                                    WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.noted_at <= known), 'sent') = 'sent');
@@ -93,6 +93,7 @@ DECLARE
     -- Compared with NULL, no event of the ledger would count, and with it no opt-out.
     v_at timestamptz := coalesce(at, statement_timestamp());
     v_known timestamptz := coalesce(known_at, 'infinity');
+    is_call boolean := coalesce(channel, (SELECT k.channel FROM consent_data.message_kind k WHERE k.name = message_kind), '') NOT IN ('email', 'post');
 BEGIN
     BEGIN
         key := consent._key(contact);
@@ -101,7 +102,8 @@ BEGIN
     END;
     RETURN consent._with_sources(key, consent._explain(
         consent._state_of(key, v_at, v_known), message_kind, product_category, channel, sender, v_at,
-        consent._attempts(key, sender, v_at, v_known), consent._attempts(key, sender, v_at, v_known, NULL, true)));
+        CASE WHEN is_call THEN consent._attempts(key, sender, v_at, v_known) END,
+        CASE WHEN is_call THEN consent._attempts(key, sender, v_at, v_known, NULL, true) END));
 END
 $$;
 COMMENT ON FUNCTION consent._explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
@@ -133,6 +135,7 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE;
     v_at timestamptz := coalesce(at, statement_timestamp());
+    is_call boolean := coalesce(channel, (SELECT k.channel FROM consent_data.message_kind k WHERE k.name = message_kind), '') NOT IN ('email', 'post');
     answer jsonb;
 BEGIN
     BEGIN
@@ -141,7 +144,8 @@ BEGIN
         key := NULL;
     END;
     answer := consent._explain(consent._current_state(key::text), message_kind, product_category, channel, sender, v_at,
-                               consent._attempts(key::text, sender, v_at, 'infinity'), consent._attempts(key::text, sender, v_at, 'infinity', NULL, true));
+                               CASE WHEN is_call THEN consent._attempts(key::text, sender, v_at, 'infinity') END,
+                               CASE WHEN is_call THEN consent._attempts(key::text, sender, v_at, 'infinity', NULL, true) END);
     -- The state knows only the present; the facts know earlier instants too.
     IF answer->>'reason' = 'history_needed' THEN
         RETURN consent._explain_send_as_of(key::text, message_kind, product_category, v_at, 'infinity', channel, sender);

@@ -247,7 +247,7 @@ DECLARE
     upto bigint;
 BEGIN
     IF to_regclass('consent_data.seal') IS NOT NULL THEN
-        EXECUTE format('SELECT max(s.%I) FROM consent_data.seal s', log || '_upto') INTO upto;
+        EXECUTE format('SELECT max(s.%I) FROM consent_data.seal s', 'upto_' || log) INTO upto;
     END IF;
     RETURN coalesce(upto, 0);
 END

@@ -24,8 +24,6 @@ BEGIN
         FOR EACH ROW EXECUTE FUNCTION consent._check_cap();
 
     CREATE INDEX IF NOT EXISTS event_preference ON consent_data.event (contact_id) WHERE kind = 'preference';
-    CREATE INDEX IF NOT EXISTS decision_message_ref ON consent_data.decision (contact_id, message_ref)
-        WHERE message_ref IS NOT NULL AND made_for = 'claim';
 
     -- When a planned message goes out it counts, not when it was claimed.
     CREATE OR REPLACE VIEW consent_data.counted_claim AS
