@@ -419,6 +419,11 @@ BEGIN
         RAISE EXCEPTION 'there are % contacts and % message references', coalesce(cardinality(contacts), 0), cardinality(message_refs)
             USING ERRCODE = 'array_subscript_error', HINT = 'Give one reference a contact, NULL where there is none, or leave them out.';
     END IF;
+    -- Each holds a lock; the server's table of locks is shared by all.
+    IF cardinality(contacts) > 1000 THEN
+        RAISE EXCEPTION '% contacts are too many for one transaction', cardinality(contacts) USING ERRCODE = 'program_limit_exceeded',
+            HINT = 'Claim up to 1000 at a time, each lot in a transaction of its own.';
+    END IF;
     FOR r IN SELECT u.c, u.m FROM (SELECT x.c, x.m, x.n, consent._key_or_null(x.c) AS key FROM unnest(contacts, message_refs) WITH ORDINALITY x (c, m, n) OFFSET 0) u
               ORDER BY consent_data.key(u.key), u.n LOOP
         RETURN QUERY SELECT r.c, a.* FROM consent._claim(r.c, message_kind, product_category, NULL, channel, sender, campaign, r.m, at) a;
@@ -426,9 +431,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent.claim_sends(text[], text, text, text, text, text, timestamptz, text[])
-    IS 'claim_send() for many contacts, each at its own address, in the order of their keys. All their locks are held until the transaction ends: a few hundred at a time, and a transaction of its own. message_refs: one a contact.';
+    IS 'claim_send() for many contacts, each at its own address, in the order of their keys. All their locks are held until the transaction ends: 1000 at most, and a transaction of its own. message_refs: one a contact.';
 
-CREATE FUNCTION consent.claim_outcome(decision_ids bigint[], outcome text) RETURNS bigint
+CREATE FUNCTION consent.claim_outcomes(decision_ids bigint[], outcome text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_variable
@@ -466,17 +471,17 @@ BEGIN
     RETURN noted;
 END
 $$;
-COMMENT ON FUNCTION consent.claim_outcome(bigint[], text)
+COMMENT ON FUNCTION consent.claim_outcomes(bigint[], text)
     IS 'What became of claimed messages: sent, failed or released. The last two no longer count for limits; of what nothing is noted counts as sent. Saying the same again changes nothing, something else raises. Answers with the number newly noted; all or none.';
 
 CREATE FUNCTION consent.claim_outcome(decision_id bigint, outcome text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN consent.claim_outcome(ARRAY[decision_id], outcome) > 0;
+    RETURN consent.claim_outcomes(ARRAY[decision_id], outcome) > 0;
 END
 $$;
 COMMENT ON FUNCTION consent.claim_outcome(bigint, text) IS 'What became of a claimed message: sent, failed or released. Answers whether that is new; the first word stands, and another one raises.';
 
 GRANT EXECUTE ON FUNCTION consent.claim_sends(text[], text, text, text, text, text, timestamptz, text[]) TO consent_decide;
-GRANT EXECUTE ON FUNCTION consent.claim_outcome(bigint[], text), consent.claim_outcome(bigint, text) TO consent_record;
+GRANT EXECUTE ON FUNCTION consent.claim_outcomes(bigint[], text), consent.claim_outcome(bigint, text) TO consent_record;

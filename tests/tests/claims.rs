@@ -24,7 +24,7 @@ const CRM: &str = "
     INSERT INTO consent_data.category (name) VALUES ('shoes'), ('books');
     INSERT INTO crm.customer SELECT n, 'GB', format('person%s@example.org', n), NULL FROM generate_series(1, 200) n;
     INSERT INTO crm.sale SELECT n, now() - interval '1 month', 'shoes' FROM generate_series(1, 200) n;
-    INSERT INTO crm.customer SELECT n, 'FR', format('person%s@example.org', n), format('+33 1 42 68 5%s', n + 1000) FROM generate_series(201, 220) n;
+    INSERT INTO crm.customer SELECT n, 'FR', format('person%s@example.org', n), format('+33 1 42 68 5%s', n) FROM generate_series(201, 220) n;
     SELECT consent.bind_contacts('crm.bound_customer'), consent.bind_purchases('crm.bound_sale', sender => 'shop');";
 
 /// Needs no other right than to ask, and to say what became of it.
@@ -94,6 +94,15 @@ pub fn claim(client: &mut impl GenericClient, contact: i64, arguments: &str) -> 
         cap: r.get(4),
         not_before: r.get(5),
     }
+}
+
+/// The first hour from a Sunday on at which a call to somebody in France is lawful.
+pub fn calling_hour(client: &mut Client) -> DateTime<Utc> {
+    let sunday = "date_trunc('week', now() AT TIME ZONE 'Europe/Paris') AT TIME ZONE 'Europe/Paris' + interval '13 days 12 hours'";
+    let sql = format!(
+        "SELECT not_before FROM consent.explain_send(220::bigint, 'marketing', channel => 'phone_live', at => {sunday}) WHERE reason = 'quiet_hours'"
+    );
+    client.query_one(&sql, &[]).unwrap().get(0)
 }
 
 pub const NEWSLETTER: &str = "'newsletter', 'shoes'";

@@ -22,6 +22,7 @@ SELECT key, c.allowed, c.reason FROM unnest(ARRAY['1', ' 1 ', '01', '1.0', '', '
 SELECT c.allowed, c.reason FROM consent.claim_send('00000000-0000-0000-0000-000000000001'::uuid, 'newsletter', 'shoes') c;
 SELECT c.contact, c.allowed, c.reason FROM consent.claim_sends('{2,x,1,NULL,2}', 'newsletter', 'shoes', message_refs => '{a,b,c,d,a}') c;
 SELECT test.fails($$SELECT consent.claim_sends('{1,2}', 'newsletter', message_refs => '{a}')$$);
+SELECT test.fails($$SELECT count(*) FROM consent.claim_sends(ARRAY(SELECT n::text FROM generate_series(1, 1001) n), 'newsletter')$$);
 -- A question for the record.
 SELECT q.allowed, q.reason, q.basis, q.rule FROM unnest(ARRAY['1', '2', '4', 'x', NULL]) WITH ORDINALITY k (key, n), LATERAL consent.log_decision(key, 'newsletter', 'shoes', campaign => 'spring') q ORDER BY n;
 SELECT q.allowed, q.reason FROM consent.log_decision('1', 'newsleter', 'shoe', 'fax', 'shopp') q;
@@ -44,7 +45,7 @@ SELECT split_part(test.fails($$INSERT INTO consent_data.frequency_cap (max_messa
 SELECT test.fails($$INSERT INTO consent_data.frequency_cap (max_messages, per, reason, jurisdiction) VALUES (1, 'day', 'x', 'FR')$$) AS jurisdiction;
 SELECT split_part(test.fails($$INSERT INTO consent_data.frequency_cap (max_messages, per, reason, message_kind) VALUES (1, 'day', 'x', 'newsleter')$$), E'\n', 1) AS kind;
 SELECT split_part(test.fails($$INSERT INTO consent_data.frequency_cap (max_messages, per, reason) VALUES (1, 'day', ' ')$$), E'\n', 1) AS reason;
-SELECT consent.claim_outcome(ARRAY(SELECT decision_id FROM consent_data.counted_claim), 'released') > 0 AS released;
+SELECT consent.claim_outcomes(ARRAY(SELECT decision_id FROM consent_data.counted_claim), 'released') > 0 AS released;
 SELECT kind, c.allowed, c.reason, c.cap, c.citation, date_trunc('hour', c.not_before - now() + interval '1 minute') AS wait, c.evidence
   FROM unnest(ARRAY['newsletter', 'newsletter', 'marketing', 'order_confirmation', 'order_tracking']) WITH ORDINALITY k (kind, n), LATERAL consent.claim_send(2::bigint, kind, 'shoes') c ORDER BY n;
 SELECT consent.opt_in(3::bigint, purposes => '{survey,marketing}', evidence => '{"form": 1}') > 0 AS agreed;
@@ -56,7 +57,7 @@ DELETE FROM consent_data.frequency_cap;
 -- Outcomes: the first word stands.
 SELECT decision_id AS yes FROM consent.claim_send(1::bigint, 'newsletter', 'shoes') \gset
 SELECT decision_id AS no FROM consent.claim_send(4::bigint, 'newsletter', 'shoes') \gset
-SELECT consent.claim_outcome(:yes, 'sent'), consent.claim_outcome(:yes, 'sent') AS again, consent.claim_outcome('{}'::bigint[], 'sent') AS none, consent.claim_outcome(NULL::bigint[], 'sent') AS nothing;
+SELECT consent.claim_outcome(:yes, 'sent'), consent.claim_outcome(:yes, 'sent') AS again, consent.claim_outcomes('{}'::bigint[], 'sent') AS none, consent.claim_outcomes(NULL::bigint[], 'sent') AS nothing;
 SELECT regexp_replace(test.fails(format($$SELECT consent.claim_outcome(%s, 'released')$$, :yes)), ' [0-9]+ ', ' N ') AS other;
 SELECT regexp_replace(test.fails(format($$SELECT consent.claim_outcome(%s, 'sent')$$, :no)), ' [0-9]+ ', ' N ') AS denied;
 SELECT test.fails($$SELECT consent.claim_outcome(1000000, 'sent')$$) AS unknown;
@@ -90,7 +91,7 @@ INSERT INTO test.command (command) VALUES
     ($$SELECT FROM consent.claim_send(2::bigint, 'newsletter', 'shoes')$$), ($$SELECT FROM consent.claim_sends('{2}', 'newsletter', 'shoes')$$),
     ($$SELECT FROM consent.log_decision('2', 'newsletter', 'shoes')$$), ($$SELECT FROM consent.recheck(1)$$),
     ($$SELECT FROM consent._claim('2', 'newsletter', 'shoes', NULL, NULL, NULL, NULL, NULL, NULL)$$),
-    ($$SELECT FROM consent.claim_outcome('{}'::bigint[], 'sent')$$), ($$SELECT consent.prune_decisions()$$),
+    ($$SELECT FROM consent.claim_outcomes('{}'::bigint[], 'sent')$$), ($$SELECT consent.prune_decisions()$$),
     ($$SELECT FROM consent_data.decision$$), ($$SELECT FROM consent_data.counted_claim$$), ($$SELECT FROM consent_data.frequency_cap$$),
     ($$INSERT INTO consent_data.frequency_cap (max_messages, per, reason) VALUES (1, 'day', 'x')$$), ($$DELETE FROM consent_data.frequency_cap$$),
     ($$INSERT INTO consent_data.decision (message_kind, allowed, made_for) VALUES ('newsletter', true, 'claim')$$),
