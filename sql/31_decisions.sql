@@ -1,4 +1,5 @@
--- The log of decisions: a question asked for the record, asked again when the message has waited, and how long all that is kept.
+-- The log of decisions: a question asked for the record, asked again when the message has waited, what became of it, and how long
+-- all that is kept.
 
 CREATE PROCEDURE consent._create_decisions(key_column text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
@@ -238,6 +239,58 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._busy() IS 'The answer where a contact''s lock could not be had soon: nobody knows whether its limits are reached.';
 
+-- What became of it ----------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION consent.claim_outcomes(decision_ids bigint[], outcome text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_variable
+DECLARE
+    other record;
+    noted bigint;
+BEGIN
+    IF outcome IS NULL OR outcome NOT IN ('sent', 'failed', 'released') THEN
+        RAISE EXCEPTION 'outcome `%` is not known', outcome USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Say sent, failed (it was tried and did not arrive) or released (it was not tried).';
+    END IF;
+    -- In one order, so that two of these never wait for each other.
+    WITH claims AS (
+        SELECT d.decision_id, d.decided_at FROM consent_data.decision d
+         WHERE d.decision_id = ANY (decision_ids) AND d.made_for = 'claim' AND d.allowed ORDER BY d.decision_id),
+    noting AS (
+        INSERT INTO consent_data.outcome (decision_id, decided_at, outcome) SELECT c.decision_id, c.decided_at, outcome FROM claims c
+        ON CONFLICT DO NOTHING RETURNING 1)
+    SELECT count(*) INTO noted FROM noting;
+    IF noted < cardinality(decision_ids) THEN
+        -- In a new snapshot, which has what was waited for.
+        SELECT i.id, o.outcome INTO other FROM unnest(decision_ids) i (id)
+          LEFT JOIN consent_data.decision d ON d.decision_id = i.id AND d.made_for = 'claim' AND d.allowed
+          LEFT JOIN consent_data.outcome o ON o.decision_id = d.decision_id AND o.decided_at = d.decided_at
+         WHERE o.outcome IS DISTINCT FROM outcome ORDER BY i.id LIMIT 1;
+        IF FOUND AND other.outcome IS NULL THEN
+            RAISE EXCEPTION 'decision % is no claim that was allowed', coalesce(other.id::text, 'NULL') USING ERRCODE = 'undefined_object',
+                DETAIL = 'It is not in the log (any more), or was a question, a recheck or a no.', HINT = 'Pass the decision_id of a claim_send() that answered yes.';
+        ELSIF FOUND THEN
+            RAISE EXCEPTION 'claim % is already noted as %', other.id, other.outcome USING ERRCODE = 'object_not_in_prerequisite_state',
+                DETAIL = format('What became of a message is said once; `%s` comes too late.', outcome),
+                HINT = 'A message that went out although its claim was released or failed is a mistake to look into; one that shall go out is claimed anew.';
+        END IF;
+    END IF;
+    RETURN noted;
+END
+$$;
+COMMENT ON FUNCTION consent.claim_outcomes(bigint[], text)
+    IS 'What became of claimed messages: sent, failed or released. The last two no longer count for limits; of what nothing is noted counts as sent. Saying the same again changes nothing, something else raises. Answers with the number newly noted; all or none.';
+
+CREATE FUNCTION consent.claim_outcome(decision_id bigint, outcome text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN consent.claim_outcomes(ARRAY[decision_id], outcome) > 0;
+END
+$$;
+COMMENT ON FUNCTION consent.claim_outcome(bigint, text) IS 'What became of a claimed message: sent, failed or released. Answers whether that is new; the first word stands, and another one raises.';
+
 -- How long ---------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION consent._sealed_upto(log text) RETURNS bigint
@@ -336,4 +389,5 @@ COMMENT ON FUNCTION consent.prune_decisions()
     IS 'Drops whole months of the log of decisions that are older than consent_data.setting.keep_decisions and sealed, each with a row of consent_data.prune in the same transaction; answers with the number of rows. The nightly batch calls it.';
 
 GRANT EXECUTE ON FUNCTION consent.log_decision(text, text, text, text, text, text, text), consent.recheck(bigint) TO consent_decide;
+GRANT EXECUTE ON FUNCTION consent.claim_outcomes(bigint[], text), consent.claim_outcome(bigint, text) TO consent_record;
 GRANT EXECUTE ON FUNCTION consent.prune_decisions() TO consent_batch;

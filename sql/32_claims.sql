@@ -285,97 +285,7 @@ END
 $$;
 COMMENT ON FUNCTION consent._judge(text, bytea[], boolean, text, text, text, text, integer, timestamptz, boolean, bigint) IS 'The answer of this moment for the address that will be used, and the hash of that.';
 
-CREATE FUNCTION consent._claim(
-    contact text, message_kind text, product_category text, address text, channel text, sender text, campaign text, message_ref text, at timestamptz)
-    RETURNS TABLE (
-    decision_id bigint, allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, cap text)
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_variable
-DECLARE
-    v_key text := consent._key_or_null(contact);
-    key consent_data.contact_state.contact_id%TYPE := v_key;
-    v_known boolean;
-    v_channel text;
-    v_sender integer;
-    v_category integer;
-    v_hashes bytea[];
-    v_hash bytea;
-    v_first record;
-    v_may_name boolean := true;
-    -- When it shall go out, if not at once. Nothing is sent in the past.
-    v_plan timestamptz := CASE WHEN at > clock_timestamp() THEN at END;
-    answer jsonb;
-BEGIN
-    IF current_setting('transaction_isolation') <> 'read committed' THEN
-        PERFORM consent._need_newest_rows();
-    END IF;
-    SELECT k.name IS NOT NULL AND s.sender_id IS NOT NULL AND (product_category IS NULL OR c.category_id IS NOT NULL)
-           AND coalesce(channel, k.channel) = ANY (consent._codes('channel')), coalesce(channel, k.channel), s.sender_id, c.category_id
-      INTO v_known, v_channel, v_sender, v_category
-      FROM (VALUES (1)) one
-      LEFT JOIN consent_data.message_kind k ON k.name = message_kind
-      LEFT JOIN consent_data.sender s ON CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END
-      LEFT JOIN consent_data.category c ON c.name = product_category;
-    IF key IS NOT NULL THEN
-        v_may_name := consent._share_merges();
-    END IF;
-    IF NOT v_known OR key IS NULL THEN
-        answer := consent._explain(NULL, message_kind, product_category, channel, sender, coalesce(v_plan, clock_timestamp()), NULL);
-    ELSIF NOT v_may_name OR NOT consent._hold_contact(v_key) THEN
-        answer := consent._busy();
-    ELSE
-        -- From here on each statement sees what was claimed under the lock before.
-        IF address IS NOT NULL THEN
-            v_hashes := coalesce(consent._address_hashes(v_channel, address, CASE WHEN consent._channel_group(v_channel) = 'phone' THEN consent._country(v_key) END), '{}');
-        END IF;
-        IF message_ref IS NOT NULL THEN
-            -- The same message, and not another one under its name.
-            SELECT d.decision_id, d.decided_at, d.not_before,
-                   (SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at) AS outcome
-              INTO v_first
-              FROM consent_data.decision d
-             WHERE d.contact_id = key AND d.message_ref = message_ref AND d.made_for = 'claim' AND d.allowed
-               AND d.message_kind = message_kind AND d.channel = v_channel AND d.sender_id = v_sender
-               AND d.category_id IS NOT DISTINCT FROM v_category AND (v_hashes IS NULL OR d.address_hash = ANY (v_hashes))
-               AND d.decided_at > clock_timestamp() - interval '93 days'
-             ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT 1;
-            IF FOUND AND coalesce(v_first.outcome, 'sent') = 'sent' THEN
-                RETURN QUERY SELECT CASE WHEN r.allowed THEN v_first.decision_id ELSE r.recheck_id END, r.allowed, r.reason, r.basis, r.rule,
-                                    r.citation, r.valid_until, coalesce(r.not_before, CASE WHEN r.allowed THEN v_first.not_before END), r.missing,
-                                    r.evidence, r.obligations, r.jurisdiction, r.policy_decision, r.policy_version,
-                                    CASE WHEN r.reason = 'frequency_cap' THEN coalesce(r.rule, 'message_ref') END
-                               FROM consent.recheck(v_first.decision_id) r;
-                RETURN;
-            END IF;
-        END IF;
-        SELECT j.answer, j.address_hash INTO answer, v_hash
-          FROM consent._judge(v_key, v_hashes, true, message_kind, product_category, v_channel, sender, v_sender, v_plan, true, NULL) j;
-    END IF;
-    allowed := (answer->>'allowed')::boolean;
-    -- Of somebody whom erase() may be taking out at this moment only what names nobody.
-    decision_id := consent._log_decision(
-        CASE WHEN v_may_name THEN v_key END, v_hash, message_kind, v_category, v_channel, v_sender, campaign, CASE WHEN v_may_name THEN message_ref END,
-        answer, 'claim', NULL, CASE WHEN allowed THEN v_plan END);
-    reason := answer->>'reason';
-    basis := answer->>'basis';
-    rule := answer->>'rule';
-    citation := answer->>'citation';
-    valid_until := (answer->>'valid_until')::timestamptz;
-    not_before := coalesce((answer->>'not_before')::timestamptz, CASE WHEN allowed THEN v_plan END);
-    missing := answer->>'missing';
-    evidence := nullif(answer->'evidence', 'null');
-    obligations := ARRAY(SELECT jsonb_array_elements_text(answer->'obligations'));
-    jurisdiction := answer->>'jurisdiction';
-    policy_decision := nullif(answer->'policy_decision', 'null');
-    policy_version := answer->>'policy_version';
-    cap := CASE WHEN reason = 'frequency_cap' THEN rule END;
-    RETURN NEXT;
-END
-$$;
-COMMENT ON FUNCTION consent._claim(text, text, text, text, text, text, text, text, timestamptz) IS 'Implements claim_send().';
-
+-- The same for each type of keys.
 DO $do$
 DECLARE
     key_type text;
@@ -389,11 +299,88 @@ BEGIN
                 RETURNS TABLE (
                 decision_id bigint, allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
                 missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, cap text)
-                LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+                LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
             AS $$
             #variable_conflict use_variable
+            DECLARE
+                v_key text := consent._key_or_null(contact::text);
+                key consent_data.contact_state.contact_id%%TYPE := v_key;
+                v_known boolean;
+                v_channel text;
+                v_sender integer;
+                v_category integer;
+                v_hashes bytea[];
+                v_hash bytea;
+                v_first record;
+                v_may_name boolean := true;
+                -- When it shall go out, if not at once. Nothing is sent in the past.
+                v_plan timestamptz := CASE WHEN at > clock_timestamp() THEN at END;
+                answer jsonb;
             BEGIN
-                RETURN QUERY SELECT c.* FROM consent._claim(contact::text, message_kind, product_category, address, channel, sender, campaign, message_ref, at) c;
+                IF current_setting('transaction_isolation') <> 'read committed' THEN
+                    PERFORM consent._need_newest_rows();
+                END IF;
+                SELECT k.name IS NOT NULL AND s.sender_id IS NOT NULL AND (product_category IS NULL OR c.category_id IS NOT NULL)
+                       AND coalesce(channel, k.channel) = ANY (consent._codes('channel')), coalesce(channel, k.channel), s.sender_id, c.category_id
+                  INTO v_known, v_channel, v_sender, v_category
+                  FROM (VALUES (1)) one
+                  LEFT JOIN consent_data.message_kind k ON k.name = message_kind
+                  LEFT JOIN consent_data.sender s ON CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END
+                  LEFT JOIN consent_data.category c ON c.name = product_category;
+                IF key IS NOT NULL THEN
+                    v_may_name := consent._share_merges();
+                END IF;
+                IF NOT v_known OR key IS NULL THEN
+                    answer := consent._explain(NULL, message_kind, product_category, channel, sender, coalesce(v_plan, clock_timestamp()), NULL);
+                ELSIF NOT v_may_name OR NOT consent._hold_contact(v_key) THEN
+                    answer := consent._busy();
+                ELSE
+                    -- From here on each statement sees what was claimed under the lock before.
+                    IF address IS NOT NULL THEN
+                        v_hashes := coalesce(consent._address_hashes(v_channel, address, CASE WHEN consent._channel_group(v_channel) = 'phone' THEN consent._country(v_key) END), '{}');
+                    END IF;
+                    IF message_ref IS NOT NULL THEN
+                        -- The same message, and not another one under its name.
+                        SELECT d.decision_id, d.decided_at, d.not_before,
+                               (SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at) AS outcome
+                          INTO v_first
+                          FROM consent_data.decision d
+                         WHERE d.contact_id = key AND d.message_ref = message_ref AND d.made_for = 'claim' AND d.allowed
+                           AND d.message_kind = message_kind AND d.channel = v_channel AND d.sender_id = v_sender
+                           AND d.category_id IS NOT DISTINCT FROM v_category AND (v_hashes IS NULL OR d.address_hash = ANY (v_hashes))
+                           AND d.decided_at > clock_timestamp() - interval '93 days'
+                         ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT 1;
+                        IF FOUND AND coalesce(v_first.outcome, 'sent') = 'sent' THEN
+                            RETURN QUERY SELECT CASE WHEN r.allowed THEN v_first.decision_id ELSE r.recheck_id END, r.allowed, r.reason, r.basis, r.rule,
+                                                r.citation, r.valid_until, coalesce(r.not_before, CASE WHEN r.allowed THEN v_first.not_before END), r.missing,
+                                                r.evidence, r.obligations, r.jurisdiction, r.policy_decision, r.policy_version,
+                                                CASE WHEN r.reason = 'frequency_cap' THEN coalesce(r.rule, 'message_ref') END
+                                           FROM consent.recheck(v_first.decision_id) r;
+                            RETURN;
+                        END IF;
+                    END IF;
+                    SELECT j.answer, j.address_hash INTO answer, v_hash
+                      FROM consent._judge(v_key, v_hashes, true, message_kind, product_category, v_channel, sender, v_sender, v_plan, true, NULL) j;
+                END IF;
+                allowed := (answer->>'allowed')::boolean;
+                -- Of somebody whom erase() may be taking out at this moment only what names nobody.
+                decision_id := consent._log_decision(
+                    CASE WHEN v_may_name THEN v_key END, v_hash, message_kind, v_category, v_channel, v_sender, campaign, CASE WHEN v_may_name THEN message_ref END,
+                    answer, 'claim', NULL, CASE WHEN allowed THEN v_plan END);
+                reason := answer->>'reason';
+                basis := answer->>'basis';
+                rule := answer->>'rule';
+                citation := answer->>'citation';
+                valid_until := (answer->>'valid_until')::timestamptz;
+                not_before := coalesce((answer->>'not_before')::timestamptz, CASE WHEN allowed THEN v_plan END);
+                missing := answer->>'missing';
+                evidence := nullif(answer->'evidence', 'null');
+                obligations := ARRAY(SELECT jsonb_array_elements_text(answer->'obligations'));
+                jurisdiction := answer->>'jurisdiction';
+                policy_decision := nullif(answer->'policy_decision', 'null');
+                policy_version := answer->>'policy_version';
+                cap := CASE WHEN reason = 'frequency_cap' THEN rule END;
+                RETURN NEXT;
             END
             $$$f$, key_type);
         EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.claim_send(%s, text, text, text, text, text, text, text, timestamptz) IS %L', key_type, about);
@@ -426,62 +413,11 @@ BEGIN
     END IF;
     FOR r IN SELECT u.c, u.m FROM (SELECT x.c, x.m, x.n, consent._key_or_null(x.c) AS key FROM unnest(contacts, message_refs) WITH ORDINALITY x (c, m, n) OFFSET 0) u
               ORDER BY consent_data.key(u.key), u.n LOOP
-        RETURN QUERY SELECT r.c, a.* FROM consent._claim(r.c, message_kind, product_category, NULL, channel, sender, campaign, r.m, at) a;
+        RETURN QUERY SELECT r.c, a.* FROM consent.claim_send(r.c, message_kind, product_category, NULL, channel, sender, campaign, r.m, at) a;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION consent.claim_sends(text[], text, text, text, text, text, timestamptz, text[])
     IS 'claim_send() for many contacts, each at its own address, in the order of their keys. All their locks are held until the transaction ends: 1000 at most, and a transaction of its own. message_refs: one a contact.';
 
-CREATE FUNCTION consent.claim_outcomes(decision_ids bigint[], outcome text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_variable
-DECLARE
-    other record;
-    noted bigint;
-BEGIN
-    IF outcome IS NULL OR outcome NOT IN ('sent', 'failed', 'released') THEN
-        RAISE EXCEPTION 'outcome `%` is not known', outcome USING ERRCODE = 'invalid_parameter_value',
-            HINT = 'Say sent, failed (it was tried and did not arrive) or released (it was not tried).';
-    END IF;
-    -- In one order, so that two of these never wait for each other.
-    WITH claims AS (
-        SELECT d.decision_id, d.decided_at FROM consent_data.decision d
-         WHERE d.decision_id = ANY (decision_ids) AND d.made_for = 'claim' AND d.allowed ORDER BY d.decision_id),
-    noting AS (
-        INSERT INTO consent_data.outcome (decision_id, decided_at, outcome) SELECT c.decision_id, c.decided_at, outcome FROM claims c
-        ON CONFLICT DO NOTHING RETURNING 1)
-    SELECT count(*) INTO noted FROM noting;
-    IF noted < cardinality(decision_ids) THEN
-        -- In a new snapshot, which has what was waited for.
-        SELECT i.id, o.outcome INTO other FROM unnest(decision_ids) i (id)
-          LEFT JOIN consent_data.decision d ON d.decision_id = i.id AND d.made_for = 'claim' AND d.allowed
-          LEFT JOIN consent_data.outcome o ON o.decision_id = d.decision_id AND o.decided_at = d.decided_at
-         WHERE o.outcome IS DISTINCT FROM outcome ORDER BY i.id LIMIT 1;
-        IF FOUND AND other.outcome IS NULL THEN
-            RAISE EXCEPTION 'decision % is no claim that was allowed', coalesce(other.id::text, 'NULL') USING ERRCODE = 'undefined_object',
-                DETAIL = 'It is not in the log (any more), or was a question, a recheck or a no.', HINT = 'Pass the decision_id of a claim_send() that answered yes.';
-        ELSIF FOUND THEN
-            RAISE EXCEPTION 'claim % is already noted as %', other.id, other.outcome USING ERRCODE = 'object_not_in_prerequisite_state',
-                DETAIL = format('What became of a message is said once; `%s` comes too late.', outcome),
-                HINT = 'A message that went out although its claim was released or failed is a mistake to look into; one that shall go out is claimed anew.';
-        END IF;
-    END IF;
-    RETURN noted;
-END
-$$;
-COMMENT ON FUNCTION consent.claim_outcomes(bigint[], text)
-    IS 'What became of claimed messages: sent, failed or released. The last two no longer count for limits; of what nothing is noted counts as sent. Saying the same again changes nothing, something else raises. Answers with the number newly noted; all or none.';
-
-CREATE FUNCTION consent.claim_outcome(decision_id bigint, outcome text) RETURNS boolean
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN consent.claim_outcomes(ARRAY[decision_id], outcome) > 0;
-END
-$$;
-COMMENT ON FUNCTION consent.claim_outcome(bigint, text) IS 'What became of a claimed message: sent, failed or released. Answers whether that is new; the first word stands, and another one raises.';
-
 GRANT EXECUTE ON FUNCTION consent.claim_sends(text[], text, text, text, text, text, timestamptz, text[]) TO consent_decide;
-GRANT EXECUTE ON FUNCTION consent.claim_outcomes(bigint[], text), consent.claim_outcome(bigint, text) TO consent_record;

@@ -90,7 +90,7 @@ CREATE TABLE test.command (n serial, command text);
 INSERT INTO test.command (command) VALUES
     ($$SELECT FROM consent.claim_send(2::bigint, 'newsletter', 'shoes')$$), ($$SELECT FROM consent.claim_sends('{2}', 'newsletter', 'shoes')$$),
     ($$SELECT FROM consent.log_decision('2', 'newsletter', 'shoes')$$), ($$SELECT FROM consent.recheck(1)$$),
-    ($$SELECT FROM consent._claim('2', 'newsletter', 'shoes', NULL, NULL, NULL, NULL, NULL, NULL)$$),
+    ($$SELECT FROM consent._log_decision('2', NULL, 'newsletter', NULL, NULL, NULL, NULL, NULL, '{}', 'question', NULL, NULL)$$),
     ($$SELECT FROM consent.claim_outcomes('{}'::bigint[], 'sent')$$), ($$SELECT consent.prune_decisions()$$),
     ($$SELECT FROM consent_data.decision$$), ($$SELECT FROM consent_data.counted_claim$$), ($$SELECT FROM consent_data.frequency_cap$$),
     ($$INSERT INTO consent_data.frequency_cap (max_messages, per, reason) VALUES (1, 'day', 'x')$$), ($$DELETE FROM consent_data.frequency_cap$$),
