@@ -45,7 +45,7 @@ COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s ev
 -- Calls that were recorded, and calls and texts that were claimed and neither released nor failed (as far as known by then). What is
 -- planned for later counts from the instant that is asked about: no order of claiming may make room for one more.
 CREATE FUNCTION consent._attempts_of(contact text, sender text, upto timestamptz, known timestamptz, but bigint, texts boolean) RETURNS timestamptz[]
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -209,7 +209,7 @@ BEGIN
             d.channel, d.sender_id, d.campaign, CASE WHEN v_may_name THEN d.message_ref END,
             answer, 'recheck', d.decision_id, CASE WHEN (answer->>'allowed')::boolean THEN v_plan END);
     END IF;
-    RETURN QUERY SELECT recheck_id, u.allowed, u.reason, u.basis, u.rule, u.citation, u.valid_until, u.not_before, u.missing, u.evidence,
+    RETURN QUERY SELECT recheck_id, u.allowed, u.reason, u.basis, u.rule, u.citation, u.valid_until, coalesce(u.not_before, CASE WHEN u.allowed THEN v_plan END), u.missing, u.evidence,
                         u.obligations, u.jurisdiction, u.policy_decision, u.policy_version, u.allowed IS DISTINCT FROM d.allowed
                    FROM consent._unpack(answer) u;
 END
@@ -242,7 +242,7 @@ COMMENT ON FUNCTION consent._busy() IS 'The answer where a contact''s lock could
 -- What became of it ----------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION consent.claim_outcomes(decision_ids bigint[], outcome text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -120,10 +120,11 @@ END
 $$;
 COMMENT ON FUNCTION consent._hold_contact(text) IS 'Locks a person''s claims until the transaction ends; false where that would take long.';
 
+-- Plans of the log are kept, and made when a month begins, with nothing in it: by index, however small it seems.
 -- What counts against limits: of the contact, and of all that were merged with it, who are the same person.
 CREATE FUNCTION consent._claims_of(contact text, since timestamptz) RETURNS TABLE (
     decision_id bigint, counts_at timestamptz, message_kind text, nature text, is_service boolean, channel text, sender_id integer)
-    LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+    LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -143,6 +144,26 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent._claims_of(text, timestamptz) IS 'A person''s messages that count for limits, as far as they go out after an instant.';
+
+-- The same message, and not another one under its name.
+CREATE FUNCTION consent._claimed_before(
+    contact text, message_ref text, message_kind text, category_id integer, channel text, sender_id integer, hashes bytea[]) RETURNS bigint
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    since timestamptz := clock_timestamp() - interval '93 days';
+BEGIN
+    RETURN (SELECT d.decision_id FROM consent_data.decision d
+             WHERE d.contact_id = key AND d.decided_at > since AND d.made_for = 'claim' AND d.allowed
+               AND d.message_ref = message_ref AND d.message_kind = message_kind AND d.channel = channel AND d.sender_id = sender_id
+               AND d.category_id IS NOT DISTINCT FROM category_id AND (hashes IS NULL OR d.address_hash = ANY (hashes))
+               AND coalesce((SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at), 'sent') = 'sent'
+             ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION consent._claimed_before(text, text, text, integer, text, integer, bytea[]) IS 'The claim of the same message that was neither released nor failed.';
 
 -- The first instant from `at` on when one more message keeps to the limit; NULL: never.
 CREATE FUNCTION consent._free_from(times timestamptz[], most integer, span interval, at timestamptz) RETURNS timestamptz
@@ -311,7 +332,7 @@ BEGIN
                 v_category integer;
                 v_hashes bytea[];
                 v_hash bytea;
-                v_first record;
+                v_first bigint;
                 v_may_name boolean := true;
                 -- When it shall go out, if not at once. Nothing is sent in the past.
                 v_plan timestamptz := CASE WHEN at > clock_timestamp() THEN at END;
@@ -340,22 +361,13 @@ BEGIN
                         v_hashes := coalesce(consent._address_hashes(v_channel, address, CASE WHEN consent._channel_group(v_channel) = 'phone' THEN consent._country(v_key) END), '{}');
                     END IF;
                     IF message_ref IS NOT NULL THEN
-                        -- The same message, and not another one under its name.
-                        SELECT d.decision_id, d.decided_at, d.not_before,
-                               (SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at) AS outcome
-                          INTO v_first
-                          FROM consent_data.decision d
-                         WHERE d.contact_id = key AND d.message_ref = message_ref AND d.made_for = 'claim' AND d.allowed
-                           AND d.message_kind = message_kind AND d.channel = v_channel AND d.sender_id = v_sender
-                           AND d.category_id IS NOT DISTINCT FROM v_category AND (v_hashes IS NULL OR d.address_hash = ANY (v_hashes))
-                           AND d.decided_at > clock_timestamp() - interval '93 days'
-                         ORDER BY d.decided_at DESC, d.decision_id DESC LIMIT 1;
-                        IF FOUND AND coalesce(v_first.outcome, 'sent') = 'sent' THEN
-                            RETURN QUERY SELECT CASE WHEN r.allowed THEN v_first.decision_id ELSE r.recheck_id END, r.allowed, r.reason, r.basis, r.rule,
-                                                r.citation, r.valid_until, coalesce(r.not_before, CASE WHEN r.allowed THEN v_first.not_before END), r.missing,
+                        v_first := consent._claimed_before(v_key, message_ref, message_kind, v_category, v_channel, v_sender, v_hashes);
+                        IF v_first IS NOT NULL THEN
+                            RETURN QUERY SELECT CASE WHEN r.allowed THEN v_first ELSE r.recheck_id END, r.allowed, r.reason, r.basis, r.rule,
+                                                r.citation, r.valid_until, r.not_before, r.missing,
                                                 r.evidence, r.obligations, r.jurisdiction, r.policy_decision, r.policy_version,
                                                 CASE WHEN r.reason = 'frequency_cap' THEN coalesce(r.rule, 'message_ref') END
-                                           FROM consent.recheck(v_first.decision_id) r;
+                                           FROM consent.recheck(v_first) r;
                             RETURN;
                         END IF;
                     END IF;
