@@ -120,8 +120,9 @@ END
 $$;
 COMMENT ON FUNCTION consent._hold_contact(text) IS 'Locks a person''s claims until the transaction ends; false where that would take long.';
 
--- Plans of the log are kept, and made when a month begins, with nothing in it: by index, however small it seems.
--- What counts against limits: of the contact, and of all that were merged with it, who are the same person.
+-- What counts against limits: of the contact, and of all that were merged with it, who are the same person. Plans of the log are
+-- kept, and made when a month begins, with nothing in it: by index, however small it seems. Both ends of the time are given, so
+-- that other months' partitions are not even opened.
 CREATE FUNCTION consent._claims_of(contact text, since timestamptz) RETURNS TABLE (
     decision_id bigint, counts_at timestamptz, message_kind text, nature text, is_service boolean, channel text, sender_id integer)
     LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
@@ -129,17 +130,32 @@ AS $$
 #variable_conflict use_column
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
-    merged boolean := EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key);
+    v_from timestamptz := since - consent._claim_ahead();
+    v_upto timestamptz := clock_timestamp() + interval '1 minute';
+    ids bigint[];
+    times timestamptz[];
+    kinds text[];
+    channels text[];
+    senders integer[];
+    gone bigint[];
 BEGIN
-    RETURN QUERY
-    SELECT c.decision_id, c.counts_at, c.message_kind, c.nature, c.is_service, c.channel, c.sender_id
-      FROM consent_data.counted_claim c
-     WHERE c.contact_id = key AND c.decided_at > since - consent._claim_ahead() AND c.counts_at > since;
-    IF merged THEN
+    SELECT array_agg(d.decision_id), array_agg(greatest(d.decided_at, d.not_before)), array_agg(d.message_kind), array_agg(d.channel), array_agg(d.sender_id)
+      INTO ids, times, kinds, channels, senders
+      FROM consent_data.decision d
+     WHERE d.contact_id = key AND d.decided_at > v_from AND d.decided_at <= v_upto AND d.made_for = 'claim' AND d.allowed;
+    IF ids IS NOT NULL THEN
+        gone := ARRAY(SELECT o.decision_id FROM consent_data.outcome o
+                       WHERE o.decision_id = ANY (ids) AND o.decided_at > v_from AND o.decided_at <= v_upto AND o.outcome <> 'sent');
+        RETURN QUERY
+        SELECT c.id, c.t, c.kind, k.nature, coalesce(consent._is_service(k.nature), false), c.channel, c.sender
+          FROM unnest(ids, times, kinds, channels, senders) c (id, t, kind, channel, sender) LEFT JOIN consent_data.message_kind k ON k.name = c.kind
+         WHERE c.t > since AND c.id <> ALL (gone);
+    END IF;
+    IF EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key) THEN
         RETURN QUERY
         SELECT c.decision_id, c.counts_at, c.message_kind, c.nature, c.is_service, c.channel, c.sender_id
           FROM consent._same_person(contact) p, consent_data.counted_claim c
-         WHERE c.contact_id = consent_data.key(p) AND p <> contact AND c.decided_at > since - consent._claim_ahead() AND c.counts_at > since;
+         WHERE c.contact_id = consent_data.key(p) AND p <> contact AND c.decided_at > v_from AND c.decided_at <= v_upto AND c.counts_at > since;
     END IF;
 END
 $$;
@@ -154,9 +170,10 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
     since timestamptz := clock_timestamp() - interval '93 days';
+    upto timestamptz := clock_timestamp() + interval '1 minute';
 BEGIN
     RETURN (SELECT d.decision_id FROM consent_data.decision d
-             WHERE d.contact_id = key AND d.decided_at > since AND d.made_for = 'claim' AND d.allowed
+             WHERE d.contact_id = key AND d.decided_at > since AND d.decided_at <= upto AND d.made_for = 'claim' AND d.allowed
                AND d.message_ref = message_ref AND d.message_kind = message_kind AND d.channel = channel AND d.sender_id = sender_id
                AND d.category_id IS NOT DISTINCT FROM category_id AND (hashes IS NULL OR d.address_hash = ANY (hashes))
                AND coalesce((SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at), 'sent') = 'sent'
