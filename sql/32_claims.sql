@@ -299,10 +299,10 @@ BEGIN
     answer := consent._explain(v_state, message_kind, product_category, channel, sender, v_at,
         CASE WHEN is_call THEN consent._attempts(contact, sender, v_at, 'infinity', but) END,
         CASE WHEN is_call THEN consent._attempts(contact, sender, v_at, 'infinity', but, true) END);
-    -- A permission for one message: what was claimed since counts as that one.
+    -- A permission for the first advertising message only: what was claimed since is that one.
     IF answer->>'basis' = 'implied_referral' THEN
         SELECT max(m.counts_at) INTO v_sent FROM consent._claims_of(contact, (answer->'evidence'->>'at')::timestamptz) m
-         WHERE m.sender_id = sender_id AND m.decision_id IS DISTINCT FROM but;
+         WHERE m.sender_id = sender_id AND NOT m.is_service AND m.decision_id IS DISTINCT FROM but;
         IF v_sent IS NOT NULL THEN
             answer := consent._explain(consent._merge(v_state, consent.fact('sent', v_sent, v_sent, sender_id, ARRAY[channel])),
                                        message_kind, product_category, channel, sender, v_at, NULL);

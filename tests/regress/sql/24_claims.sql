@@ -54,6 +54,17 @@ SELECT c.allowed, c.reason, c.cap FROM consent.claim_send(2::bigint, 'newsletter
 SELECT rule, evidence FROM consent_data.decision WHERE reason = 'frequency_cap' ORDER BY decision_id;
 DELETE FROM consent_data.frequency_cap;
 
+-- A permission for the first advertising message only (a referral, in Canada): what was claimed is that one, unless it was not sent.
+INSERT INTO crm.customer VALUES (7, 'CA', 'guy@example.org', NULL);
+SELECT consent.refold('{7}');
+SELECT consent.record_event(7::bigint, 'referral', at => now() - interval '1 day', detail => '{"referrer_named": true, "referrer_related": true}', evidence => '{"letter": 1}') > 0 AS referred;
+SELECT c.allowed FROM consent.claim_send(7::bigint, 'order_confirmation') c;
+SELECT decision_id AS first FROM consent.claim_send(7::bigint, 'marketing') WHERE basis = 'implied_referral' \gset
+SELECT c.allowed, c.reason FROM consent.claim_send(7::bigint, 'marketing') c;
+SELECT r.allowed, r.basis, r.changed FROM consent.recheck(:first) r;
+SELECT consent.claim_outcome(:first, 'failed');
+SELECT c.allowed, c.basis FROM consent.claim_send(7::bigint, 'marketing') c;
+
 -- Outcomes: the first word stands.
 SELECT decision_id AS yes FROM consent.claim_send(1::bigint, 'newsletter', 'shoes') \gset
 SELECT decision_id AS no FROM consent.claim_send(4::bigint, 'newsletter', 'shoes') \gset
