@@ -24,6 +24,7 @@ mod refusing;
 mod rescore;
 mod retention;
 mod retention_kept;
+mod seals;
 mod shop;
 mod subject;
 mod tls;
