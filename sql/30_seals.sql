@@ -266,7 +266,7 @@ BEGIN
     SELECT x.position, x.leaf INTO l FROM consent_data.seal_leaf x WHERE x.seal_id = s.seal_id AND x.log = number AND x.row_id = row_id;
     -- Where somebody has put in a second row of this number, the sealed one.
     SELECT t.content INTO v_content FROM consent.sealed_text t
-     WHERE t.log = log AND t.row_id = row_id ORDER BY sha256('\x00'::bytea || convert_to(t.content, 'UTF8')) = l.leaf DESC LIMIT 1;
+     WHERE t.log = log AND t.row_id = row_id ORDER BY sha256(decode('00', 'hex') || convert_to(t.content, 'UTF8')) = l.leaf DESC LIMIT 1;
     IF v_content IS NULL AND l.leaf IS NULL THEN
         RAISE EXCEPTION '% % is not known', log, row_id USING ERRCODE = 'undefined_object', HINT = format('Rows are in consent_data.%s.', log);
     END IF;
@@ -274,7 +274,7 @@ BEGIN
                     WHEN l.leaf IS NULL THEN 'inserted'
                     WHEN v_content IS NULL AND EXISTS (SELECT FROM consent_data.prune p WHERE p.log = log AND row_id BETWEEN p.first_id AND p.last_id) THEN 'pruned'
                     WHEN v_content IS NULL THEN 'removed'
-                    WHEN sha256('\x00'::bytea || convert_to(v_content, 'UTF8')) <> l.leaf THEN 'altered' END;
+                    WHEN sha256(decode('00', 'hex') || convert_to(v_content, 'UTF8')) <> l.leaf THEN 'altered' END;
     IF problem IS NULL THEN
         SELECT string_agg(b.leaf, ''::bytea ORDER BY b.log, b.row_id) INTO block
           FROM ((SELECT x.log, x.row_id, x.leaf FROM consent_data.seal_leaf x WHERE x.seal_id = s.seal_id AND (x.log, x.row_id) < (number, row_id)
@@ -403,7 +403,8 @@ BEGIN
      WHERE coalesce(f.n, 0) <> r.n
        AND (SELECT sum(coalesce((x.figures->'removed'->>'event')::bigint, 0) + coalesce((x.figures->'removed'->>'event_by_address')::bigint, 0))
               FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = r.day)
-         = (SELECT count(*) FROM consent_data.event e WHERE e.erased_at = r.day AND e.commitment IS NOT NULL);
+         = (SELECT count(*) FROM consent_data.event e WHERE e.erased_at = r.day AND e.commitment IS NOT NULL
+               AND EXISTS (SELECT FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = r.day AND x.key_hash = coalesce(e.erased_as, x.key_hash)));
 END
 $$;
 COMMENT ON FUNCTION consent._seal_erasures() IS 'Rows of the logs that are erased without a record of it, or no longer erased with one.';

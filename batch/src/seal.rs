@@ -98,11 +98,12 @@ pub fn seal(
     if let Some(file) = &options.export {
         against::check(file)?;
     }
-    let horizon = horizon(client)?;
     if arguments.dry_run {
+        let horizon = horizon(client)?;
         return count(client, &horizon);
     }
     retrying(|| client.execute("SELECT consent.maintain_partitions()", &[]))?;
+    let horizon = horizon(client)?;
     let waited = Instant::now();
     if let Some(since) = writers::wait(client, &horizon.writers, options.patience, report)? {
         report.warn(

@@ -145,7 +145,7 @@ fn no_erasure_breaks_a_seal_or_a_proof() {
     client.batch_execute("SELECT consent.erase(5::bigint, 'request')").unwrap();
     let erased = "SELECT count(*) FROM consent_data.event WHERE erased_at IS NOT NULL AND event_id <= 10";
     assert!(shop::number(&mut client, erased) >= 4);
-    assert!(retention::text(&mut client, content).starts_with(&before[..before.len() / 2]));
+    assert!(retention::text(&mut client, content).starts_with(&before));
     assert_eq!(verify(&cluster, "postgres", None), []);
     for id in 1..=10 {
         proves(&mut client, "event", id).unwrap();

@@ -70,8 +70,9 @@ struct Before {
     number: i64,
     head: Hash,
     upto: Ids,
-    /// Microseconds since 1970, where the seal's text can be believed.
-    sealed_at: Option<i64>,
+    /// No number after `upto` was given out before, in microseconds since 1970, as far as the seals can be believed. A full
+    /// seal does not say so: it ends before the numbers did.
+    since: Option<i64>,
 }
 
 /// Whether the seal's text is that of its head; and whether it follows the one before.
@@ -137,8 +138,11 @@ impl One<'_> {
                 findings.seal(SEAL_ALTERED, seal.number, "its blocks are not those of its leaves");
             }
         }
-        let sealed_at = self.is_sound.then_some(seal.sealed_at);
-        Ok(Before { number: seal.number, head: self.stored.head, upto, sealed_at })
+        let since = match self.is_sound && seal.leaves < MOST as i64 {
+            true => Some(seal.sealed_at),
+            false => self.before.and_then(|b| b.since),
+        };
+        Ok(Before { number: seal.number, head: self.stored.head, upto, since })
     }
 
     /// Which ids are in the seal. Where its text or the seal before can't tell, its leaves do.
@@ -181,7 +185,7 @@ impl One<'_> {
             let ids: Vec<i64> = leaves[first..last].iter().map(|l| l.id).collect();
             tasks.extend(reading::tasks(log, &ids, after[log], upto[log]));
         }
-        let earliest = self.before.and_then(|b| b.sealed_at).map(|at| at - SLACK);
+        let earliest = self.before.and_then(|b| b.since).map(|at| at - SLACK);
         let parts = reader.each(&tasks, self.bar, |client, task| {
             let mut rows = Vec::with_capacity(task.rows.len());
             let mut backdated = Vec::new();
@@ -221,7 +225,7 @@ impl One<'_> {
         let (log, seal) = (LOGS[usize::from(log)], Some(self.stored.seal.number));
         let (what, why) = judge::name(difference, verdict);
         if what == REMOVED {
-            match prunes.take(log, id, self.before.and_then(|b| b.sealed_at).map(|at| at - SLACK)) {
+            match prunes.take(log, id, self.before.and_then(|b| b.since).map(|at| at - SLACK)) {
                 Account::Dropped => return,
                 Account::TooYoung(prune) => {
                     let why = format!("gone, and younger than what prune {prune} says it dropped");
@@ -257,7 +261,7 @@ fn read_leaves(client: &mut Client, seal: i64) -> Result<Vec<Leaf>> {
 
 /// Rows not sealed yet that are dated before the last seal, though their numbers come after it.
 fn backdated_since(client: &mut Client, last: &Before, findings: &mut Findings<'_>) -> Result<()> {
-    let Some(earliest) = last.sealed_at.and_then(|at| DateTime::from_timestamp_micros(at - SLACK)) else {
+    let Some(earliest) = last.since.and_then(|at| DateTime::from_timestamp_micros(at - SLACK)) else {
         return Ok(());
     };
     for (log, column) in DATED {
