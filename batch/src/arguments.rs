@@ -2,6 +2,7 @@
 
 use crate::page;
 use crate::refold::{Nightly, Refold};
+use crate::replay::Replay;
 use crate::seal::Seal;
 use crate::simulate::Simulate;
 use crate::verify::Verify;
@@ -106,6 +107,8 @@ pub enum Step {
     Verify(Verify),
     /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
     Simulate(Simulate),
+    /// Decide a campaign of the past once more; list what went out without leave, or would be answered otherwise now.
+    Replay(Replay),
     /// What is set up, what ran last, and what is wrong; exit code 2 if something needs attention.
     Status,
     /// Completions for a shell, to its standard place or `source <(…)`.
@@ -178,6 +181,7 @@ impl Step {
             Step::Verify(Verify { seals: false, .. }) => "verify",
             Step::Verify(Verify { seals: true, .. }) => "verify --seals",
             Step::Simulate(_) => "simulate",
+            Step::Replay(_) => "replay",
             Step::Report(_) => "report",
             Step::Status => "status",
             Step::Completions(_) => "completions",

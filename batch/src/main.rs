@@ -11,6 +11,7 @@ mod pace;
 mod page;
 mod record;
 mod refold;
+mod replay;
 mod report;
 mod rescore;
 mod retention;

@@ -21,6 +21,7 @@ mod outbox;
 mod page;
 mod preloaded;
 mod refusing;
+mod replay;
 mod rescore;
 mod retention;
 mod retention_kept;
