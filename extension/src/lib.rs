@@ -13,6 +13,7 @@
 //! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
+//! - [`proof`]: seals over the logs, and whether a proof holds
 //! - [`retention`]: who may be retired, and the action in the CRM
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
@@ -32,6 +33,7 @@ mod key;
 mod law;
 #[allow(unsafe_code)]
 mod pg;
+mod proof;
 mod retention;
 mod status;
 mod values;

@@ -26,6 +26,7 @@ mod replay;
 mod rescore;
 mod retention;
 mod retention_kept;
+mod seals;
 mod shop;
 mod subject;
 mod tls;
