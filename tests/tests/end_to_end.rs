@@ -30,4 +30,5 @@ mod seals;
 mod shop;
 mod subject;
 mod tls;
+mod unsubscribe;
 mod verify;
