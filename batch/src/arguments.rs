@@ -81,8 +81,8 @@ pub enum Step {
     /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
     /// --apply.
     Retention(Retention),
-    /// refold, rescore, retention, and the report where --html names a file. Goes on where a night that was broken off
-    /// stopped.
+    /// refold, rescore, retention, summarise, and the report where --html names a file. Goes on where a night that was
+    /// broken off stopped.
     Nightly {
         #[command(flatten)]
         fold: Nightly,
@@ -95,6 +95,8 @@ pub enum Step {
         #[command(flatten)]
         page: page::Options,
     },
+    /// Count over everybody what the audit views answer from.
+    Summarise,
     /// The privacy officer's figures: in short, as JSON, or as a page with --html.
     Report(page::Options),
     /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
@@ -171,6 +173,7 @@ impl Step {
             Step::Nightly { .. } => "nightly",
             Step::Verify(_) => "verify",
             Step::Simulate(_) => "simulate",
+            Step::Summarise => "summarise",
             Step::Report(_) => "report",
             Step::Status => "status",
             Step::Completions(_) => "completions",

@@ -9,6 +9,7 @@ mod failure;
 mod lock;
 mod pace;
 mod page;
+mod permission;
 mod record;
 mod refold;
 mod report;
@@ -19,6 +20,7 @@ mod shell;
 mod simulate;
 mod states;
 mod status;
+mod summary;
 mod tree;
 mod verify;
 
@@ -48,6 +50,7 @@ fn steps(step: &Step) -> Vec<Step> {
                 Step::Refold(Refold { pending: false, mode: fold.refold }),
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
+                Step::Summarise,
             ];
             steps.extend(page.html.is_some().then(|| Step::Report(page.clone())));
             steps

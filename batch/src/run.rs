@@ -6,7 +6,7 @@ use crate::failure::with_hint;
 use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
-use crate::{lock, page, refold, rescore, retention, shell, simulate, status, steps, verify};
+use crate::{lock, page, refold, rescore, retention, shell, simulate, status, steps, summary, verify};
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
 use serde_json::{Value, json};
@@ -195,6 +195,7 @@ fn one_step(
         Step::Retention(options) => {
             retention::retention(client, database, arguments, options, run_id, report)
         }
+        Step::Summarise => summary::summarise(client, database, run_id, arguments.dry_run, report),
         Step::Report(options) => page::page(database, options, arguments.dry_run, report),
         Step::Nightly { .. } | Step::Simulate(_) | Step::Status | Step::Completions(_) | Step::Man => {
             Err(anyhow!("`{}` is no step of a run", step.name()))
