@@ -95,7 +95,7 @@ BEGIN
                SELECT v.contact_id, 'opt_in_refused', v.at FROM consent_data.crm_event v
                 WHERE v.refused OR v.kind = 'opt_in_refused') x
             ORDER BY x.contact_id, x.at DESC) r USING (contact_id);
-    COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: for each contact the record that must exist (name, clean address, how subscribed, unsubscribe state: the last refusal of any kind), and what it lacks. Whether a later opt-in lifts a refusal, explain_send says. At once for one contact (WHERE contact_id = ...), minutes for all; how many lack what, audit_data_quality says.';
+    COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: is the record there that must exist of a contact (name, clean address, how subscribed, unsubscribe state: the last refusal of any kind), and what does it lack? Whether a later opt-in lifts a refusal, explain_send says. At once for one contact (WHERE contact_id = ...), minutes for all; how many lack what, audit_data_quality says.';
 
     CREATE OR REPLACE VIEW consent.audit_similarity AS
     SELECT n.name AS sender, a.name AS category_a, b.name AS category_b, s.score, s.score >= t.similarity_threshold AS counts_as_similar,

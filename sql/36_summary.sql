@@ -61,8 +61,10 @@ BEGIN
     -- The rate is of messages: each refusal counts against the last one before it, if that is not too long ago.
     CREATE OR REPLACE VIEW consent_data.sent_message AS
     SELECT d.decision_id, d.decided_at, d.contact_id, d.address_hash, d.message_kind, d.campaign, d.sender_id, d.channel
-      FROM consent_data.decision d LEFT JOIN consent_data.outcome o ON o.decision_id = d.decision_id AND o.decided_at = d.decided_at
-     WHERE d.made_for = 'claim' AND d.allowed AND coalesce(o.outcome, 'sent') = 'sent'
+      FROM consent_data.decision d
+     WHERE d.made_for = 'claim' AND d.allowed
+       -- Few: a table of them is kept beside, not of all outcomes.
+       AND NOT EXISTS (SELECT FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.outcome <> 'sent')
        AND d.decided_at >= (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '23 months') AT TIME ZONE 'UTC';
     COMMENT ON VIEW consent_data.sent_message IS 'The claims of this month and the 23 before that were sent, as far as is known.';
 
@@ -97,7 +99,7 @@ BEGIN
           JOIN consent_data.contact_address ca ON ca.address_hash = ae.address_hash
          WHERE e.kind IN ('opt_out', 'objection', 'erasure_request') AND ca.contact_id IS DISTINCT FROM e.contact_id
            AND e.detail->>'scope' IS DISTINCT FROM 'category'
-    ), message AS (
+    ), message AS NOT MATERIALIZED (
         SELECT m.*, k.nature FROM consent_data.sent_message m LEFT JOIN consent_data.message_kind k ON k.name = m.message_kind
          -- A kind that was taken away is looked at, too.
          WHERE k.nature IS NULL OR k.nature = ANY (%s::text[])

@@ -29,9 +29,12 @@ BEGIN
     IF to_regprocedure('consent.prove(text, bigint)') IS NULL THEN
         RETURN jsonb_build_object('proof', NULL, 'why_no_proof', 'this version makes no seals');
     END IF;
-    EXECUTE 'SELECT to_jsonb(consent.prove($1, $2))' INTO proof USING log, row_id;
-    RETURN jsonb_build_object('proof', proof) || CASE WHEN coalesce(proof, 'null') = 'null'
-        THEN jsonb_build_object('why_no_proof', 'the row is not sealed yet') ELSE '{}' END;
+    EXECUTE 'SELECT consent.prove($1, $2)' INTO proof USING log, row_id;
+    IF (proof->>'proved')::boolean THEN
+        RETURN jsonb_build_object('proof', proof);
+    END IF;
+    -- Not sealed yet, or worse: altered since.
+    RETURN jsonb_build_object('proof', NULL, 'problem', proof->'problem', 'why_no_proof', coalesce(proof->>'message', 'not sealed yet'));
 EXCEPTION WHEN OTHERS THEN
     RETURN jsonb_build_object('proof', NULL, 'why_no_proof', SQLERRM, 'sqlstate', SQLSTATE);
 END

@@ -246,7 +246,8 @@ fn no_words_of_people_are_in_a_count() {
     client
         .batch_execute(
             "INSERT INTO consent_data.audit_question VALUES ('newsletter', 'shoes');
-             SELECT consent.opt_out(id, reason => 'Jane wrote: jane@example.org', evidence => '{\"note\": \"Jane\"}') FROM crm.customer WHERE id % 5 = 0;
+             SELECT consent.record_event(id, 'opt_out', detail => '{\"via\": \"letter\"}', reason => 'Jane wrote: jane@example.org', evidence => '{\"note\": \"Jane\"}')
+               FROM crm.customer WHERE id % 5 = 0;
              SELECT consent.object(id, reason => 'Jane') FROM crm.customer WHERE id % 7 = 0;
              SELECT consent.opt_in(id, evidence => '{\"form\": \"Jane\", \"spoken\": \"Jane\"}') FROM crm.customer WHERE id % 11 = 0;
              SELECT consent.legal_hold(3::bigint, 'Jane against us');
@@ -284,14 +285,13 @@ fn a_service_message_after_an_opt_out_is_found_and_nothing_else() {
             "INSERT INTO crm.customer (id, country, email) SELECT n, 'GB', 'p' || CASE n WHEN 8 THEN 1 ELSE n END || '@example.org' FROM generate_series(1, 9) n;
              SELECT consent.refold(ARRAY(SELECT id::text FROM crm.customer));
              -- 1 refuses, and 8 has its address; 3 refuses one category, 4 on another channel, 5 another sender; 6 comes back.
-             SELECT consent.opt_out(1::bigint), consent.opt_out(2::bigint), consent.opt_out(4::bigint, channels => '{sms}'),
+             SELECT consent.opt_out(1::bigint), consent.opt_out(2::bigint), consent.opt_out(4::bigint, channel => 'sms'),
                     consent.opt_out(5::bigint, sender => 'sister'), consent.opt_out(6::bigint);
-             SELECT consent.record_event(3::bigint, 'opt_out', category => 'shoes', detail => '{\"scope\": \"category\"}');
-             SELECT pg_sleep(0.01);
-             SELECT consent.opt_in(6::bigint, evidence => '{\"form\": 1}');
-             SELECT pg_sleep(0.01)",
+             SELECT consent.record_event(3::bigint, 'opt_out', category => 'shoes', detail => '{\"scope\": \"category\"}')",
         )
         .unwrap();
+    // A statement of its own, and so later.
+    client.batch_execute("SELECT consent.opt_in(6::bigint, evidence => '{\"form\": 1}')").unwrap();
     let claim = |client: &mut Client, contact: i64, kind: &str, campaign: &str, outcome: Option<&str>| {
         client
             .execute(
@@ -352,7 +352,7 @@ fn a_dossier_has_each_row_of_the_contact_once_and_nothing_of_another() {
     client
         .batch_execute(
             "INSERT INTO consent_data.audit_question VALUES ('newsletter', 'shoes');
-             SELECT consent.opt_out(id, reason => 'words of ' || id || '.', evidence => jsonb_build_object('note', 'evidence of ' || id || '.'))
+             SELECT consent.record_event(id, 'opt_out', reason => 'words of ' || id || '.', evidence => jsonb_build_object('note', 'evidence of ' || id || '.'))
                FROM crm.customer WHERE id % 10 IN (0, 9);
              SELECT consent.merge_contacts(101::bigint, 102::bigint)",
         )
