@@ -59,19 +59,28 @@ COMMENT ON FUNCTION consent._is_known(text) IS 'Whether the CRM''s master data o
 
 -- Refusals that named a contact reach every address the contact has since: an opt-out goes with the person and stays with
 -- the address that was left. A register's entry is about a number and stays with it.
-CREATE FUNCTION consent._link_refusals(contact text) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION consent._link_refusals(contacts text[]) RETURNS void
+    -- A plan of its own for each contact would cost more than what it does.
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    key consent_data.contact_state.contact_id%TYPE := contact;
+    -- Most have never refused anything.
+    refusing text[] := CASE
+        WHEN contacts IS NULL
+        THEN ARRAY(SELECT DISTINCT e.contact_id::text FROM consent_data.event e WHERE e.contact_id IS NOT NULL AND consent._binds_address(e.kind))
+        ELSE ARRAY(SELECT k FROM unnest(contacts) k
+                    WHERE EXISTS (SELECT FROM consent_data.event e WHERE e.contact_id = consent_data.key(k) AND consent._binds_address(e.kind))) END;
 BEGIN
+    IF refusing = '{}' THEN
+        RETURN;
+    END IF;
     WITH linked AS (
         INSERT INTO consent_data.address_event (address_hash, event_id)
         SELECT u.address_hash, u.event_id FROM (
             SELECT ca.address_hash, ca.channel_group, e.event_id, e.kind, e.channels, e.address_hash IS NOT NULL AS names_address
-              FROM consent_data.event e JOIN consent_data.contact_address ca USING (contact_id)
-             WHERE (contact IS NULL OR e.contact_id = key)
-               AND consent._binds_address(e.kind)
+              FROM (SELECT DISTINCT consent_data.key(k) AS contact_id FROM unnest(refusing) k) r
+              JOIN consent_data.event e USING (contact_id) JOIN consent_data.contact_address ca USING (contact_id)
+             WHERE consent._binds_address(e.kind)
                AND NOT EXISTS (SELECT FROM consent_data.address_event x WHERE x.address_hash = ca.address_hash AND x.event_id = e.event_id)
             -- What is tied already, which is nearly everything, needs no look at whom it reaches.
             OFFSET 0) u
@@ -88,7 +97,7 @@ BEGIN
      WHERE ca.contact_id <> e.contact_id;
 END
 $$;
-COMMENT ON FUNCTION consent._link_refusals(text) IS 'Ties a contact''s refusals to the addresses known now, and notes whoever shares them; NULL: of all contacts.';
+COMMENT ON FUNCTION consent._link_refusals(text[]) IS 'Ties contacts'' refusals to the addresses known now, and notes whoever shares them; NULL: of all contacts.';
 
 -- Takes the contact's current addresses over from the CRM. A new or changed one is locked first, so that an opt-out
 -- on it either is seen by the fold that follows or sees this contact.
@@ -113,7 +122,7 @@ BEGIN
         ON CONFLICT (contact_id, channel_group) DO UPDATE SET address_hash = excluded.address_hash, since = excluded.since;
     END LOOP;
     -- Also without a new address: a refusal may have come while another fold was giving the contact one.
-    PERFORM consent._link_refusals(contact);
+    PERFORM consent._link_refusals(ARRAY[contact]);
 END
 $$;
 COMMENT ON FUNCTION consent._sync_addresses(text) IS 'Takes a contact''s current addresses over from the CRM, under the locks of the new ones.';

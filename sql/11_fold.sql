@@ -3,7 +3,8 @@
 -- The full (uncapped) state of one contact from the facts that had happened by `upto` and were recorded by `known`.
 -- Rows of the CRM carry no record of when they became known; they count by the time they happened.
 CREATE FUNCTION consent._state_of(contact text, upto timestamptz, known timestamptz) RETURNS consent.state
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    -- A plan of its own for each contact would cost more than what it does.
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
@@ -27,15 +28,17 @@ BEGIN
          WHERE e.contact_id = key AND e.at <= upto AND e.recorded_at <= known
         UNION ALL
         SELECT consent._address_fact(coalesce(e.contact_id::text, encode(e.erased_as, 'hex')), e.kind, e.at, e.recorded_at, e.sender_id, e.channels, e.category_id, e.detail)
-          FROM consent_data.address_event ae
-          JOIN consent_data.event e ON e.event_id = ae.event_id
+          FROM consent_data.address_event ae,
+               -- By the index, of the few there are: OFFSET keeps the order of the look-ups.
+               LATERAL (SELECT x.* FROM consent_data.event x WHERE x.event_id = ae.event_id OFFSET 0) e
          WHERE ae.address_hash = ANY (all_hashes) AND e.contact_id IS DISTINCT FROM key AND e.at <= upto AND e.recorded_at <= known
            AND (e.erased_as IS NULL OR e.erased_as IS DISTINCT FROM consent._key_hash(key::text))
         UNION ALL
         SELECT consent._crm_consent(e.kind, NULL, NULL, e.sender_id, e.channels, e.category_id, NULL, NULL, NULL, NULL, e.detail->>'via')
-          FROM consent_data.address_event ae JOIN consent_data.event e USING (event_id)
-         WHERE ae.address_hash = ANY (all_hashes) AND e.at <= upto AND e.recorded_at <= known
-           AND EXISTS (SELECT FROM consent_data.standing_refusal x WHERE x.event_id = e.event_id)
+          FROM consent_data.standing_refusal s
+          JOIN consent_data.address_event ae ON ae.event_id = s.event_id AND ae.address_hash = ANY (all_hashes),
+               LATERAL (SELECT x.* FROM consent_data.event x WHERE x.event_id = s.event_id OFFSET 0) e
+         WHERE e.at <= upto AND e.recorded_at <= known
         UNION ALL
         SELECT consent._crm_fact(c.kind, CASE WHEN c.at IS NOT NULL THEN least(c.at, by_now) END, c.sender_id, c.channels, c.category_id, c.opt_out_offered, c.refused, c.from_person)
           FROM consent_data.crm_event_of(key) c
@@ -146,7 +149,7 @@ COMMENT ON FUNCTION consent._crm_profile(text, text, text, text, text, text, big
     IS 'The state that a CRM''s master data leaves. A refold replaces it, so it needs no date.';
 
 CREATE FUNCTION consent._refold_contact(contact text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;

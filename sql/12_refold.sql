@@ -81,9 +81,7 @@ BEGIN
     IF only_noted THEN
         PERFORM consent._carry_on(c), consent._carry_over(c) FROM unnest(noted) c
           WHERE EXISTS (SELECT FROM consent_data.contact_merge);
-        PERFORM consent._link_refusals(t.contact_id::text) FROM (
-            SELECT DISTINCT t.contact_id FROM pg_temp.consent_taken t
-             WHERE EXISTS (SELECT FROM consent_data.event e WHERE e.contact_id = t.contact_id AND consent._binds_address(e.kind))) t;
+        PERFORM consent._link_refusals(noted);
     ELSE
         PERFORM consent._carry_on(m.from_id::text) FROM (SELECT DISTINCT m.from_id FROM consent_data.contact_merge m ORDER BY 1) m;
         PERFORM consent._link_refusals(NULL);
@@ -108,6 +106,10 @@ DECLARE
     n bigint;
     erased boolean := consent._anybody_erased();
     one_of text := CASE WHEN only_noted THEN 'IN (SELECT t.contact_id FROM pg_temp.consent_taken t WHERE t.contact_id IS NOT NULL)' ELSE 'IS NOT NULL' END;
+    -- The planner takes no set of keys into the branches of a bound view: contact by contact it uses the CRM's indexes.
+    by_key boolean := only_noted AND NOT EXISTS (SELECT FROM consent_data.binding b WHERE NOT b.by_key);
+    crm_rows text := CASE WHEN by_key THEN '(SELECT DISTINCT t.contact_id AS key FROM pg_temp.consent_taken t WHERE t.contact_id IS NOT NULL) t, LATERAL consent_data.%s_of(t.key) c'
+                          ELSE 'consent_data.%s c' END;
 BEGIN
     IF only_noted THEN
         PERFORM consent._check_own_table('consent_taken');
@@ -152,12 +154,12 @@ BEGIN
                 UNION ALL
                 SELECT c.contact_id, consent._crm_fact(c.kind, CASE WHEN c.at IS NOT NULL THEN least(c.at, %2$L::timestamptz) END, c.sender_id, c.channels,
                            c.category_id, c.opt_out_offered, c.refused, c.from_person)
-                  FROM consent_data.crm_event c
+                  FROM %4$s
                  WHERE c.contact_id %1$s AND (c.at IS NULL OR c.at <= %2$L::timestamptz OR c.refused)
                 UNION ALL
                 SELECT c.contact_id, consent._crm_consent(c.kind, c.at, c.recorded_at, c.sender_id, c.channels, c.category_id, c.purposes, c.method,
                            c.evidence, c.double_opt_in, c.via)
-                  FROM consent_data.crm_consent c
+                  FROM %5$s
                  WHERE c.contact_id %1$s AND consent._crm_consent_counts(c.kind, c.at, %2$L::timestamptz)
                 UNION ALL
                 SELECT c.contact_id, consent._dirty() FROM consent_data.crm_contact c WHERE c.contact_id %1$s GROUP BY c.contact_id HAVING count(*) > 1
@@ -178,7 +180,8 @@ BEGIN
           LEFT JOIN pg_temp.consent_erased x ON x.erased_as = CASE WHEN %3$L::boolean THEN consent._key_hash(f.contact_id::text) END
           FULL JOIN (SELECT s.contact_id, s.rev, s.state FROM consent_data.contact_state s WHERE s.contact_id %1$s) s USING (contact_id)
           FULL JOIN (SELECT o.contact_id, o.state FROM consent_data.contact_overflow o WHERE o.contact_id %1$s) o USING (contact_id)
-    ) d WHERE NOT consent._stands(d.state, d.stored, d.beside)$q$, one_of, clock_timestamp(), erased);
+    ) d WHERE NOT consent._stands(d.state, d.stored, d.beside)$q$, one_of, clock_timestamp(), erased,
+        format(crm_rows, 'crm_event'), format(crm_rows, 'crm_consent'));
     GET DIAGNOSTICS n = ROW_COUNT;
     CREATE UNIQUE INDEX ON pg_temp.consent_fresh (n);
     ANALYZE pg_temp.consent_fresh;

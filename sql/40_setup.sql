@@ -50,7 +50,6 @@ BEGIN
     CALL consent._create_summary(key_column);
     CALL consent._create_audit(key_column);
     CALL consent._create_dossier(key_column);
-    CALL consent._create_replay(key_column);
     CALL consent._grant_data();
     CALL consent._grant_seals();
     CALL consent._grant_decisions();
@@ -61,7 +60,6 @@ BEGIN
     CALL consent._grant_summary();
     CALL consent._grant_audit();
     CALL consent._grant_dossier();
-    CALL consent._grant_replay();
     PERFORM consent._invalidate_configuration();
 END
 $$;

@@ -2,6 +2,7 @@
 
 use crate::page;
 use crate::refold::{Nightly, Refold};
+use crate::replay::Replay;
 use crate::simulate::Simulate;
 use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -103,6 +104,8 @@ pub enum Step {
     Verify(Verify),
     /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
     Simulate(Simulate),
+    /// Decide a campaign of the past once more; list what went out without leave, or would be answered otherwise now.
+    Replay(Replay),
     /// What is set up, what ran last, and what is wrong; exit code 2 if something needs attention.
     Status,
     /// Completions for a shell, to its standard place or `source <(…)`.
@@ -173,6 +176,7 @@ impl Step {
             Step::Nightly { .. } => "nightly",
             Step::Verify(_) => "verify",
             Step::Simulate(_) => "simulate",
+            Step::Replay(_) => "replay",
             Step::Summarise => "summarise",
             Step::Report(_) => "report",
             Step::Status => "status",

@@ -12,6 +12,7 @@ mod page;
 mod permission;
 mod record;
 mod refold;
+mod replay;
 mod report;
 mod rescore;
 mod retention;

@@ -6,7 +6,9 @@ use crate::failure::with_hint;
 use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
-use crate::{lock, page, refold, rescore, retention, shell, simulate, status, steps, summary, verify};
+use crate::{
+    lock, page, refold, replay, rescore, retention, shell, simulate, status, steps, summary, verify,
+};
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
 use serde_json::{Value, json};
@@ -82,6 +84,9 @@ fn with_database(arguments: &Arguments, report: &Report) -> Result<Outcome> {
     }
     if let Step::Simulate(options) = &arguments.step {
         return simulate::simulate(&database, options, report);
+    }
+    if let Step::Replay(options) = &arguments.step {
+        return replay::replay(&database, options, report);
     }
     if !lock::take(&mut client, arguments, report)? {
         let holder = lock::holder(&mut client)?;
@@ -197,8 +202,11 @@ fn one_step(
         }
         Step::Summarise => summary::summarise(client, database, run_id, arguments.dry_run, report),
         Step::Report(options) => page::page(database, options, arguments.dry_run, report),
-        Step::Nightly { .. } | Step::Simulate(_) | Step::Status | Step::Completions(_) | Step::Man => {
-            Err(anyhow!("`{}` is no step of a run", step.name()))
-        }
+        Step::Nightly { .. }
+        | Step::Simulate(_)
+        | Step::Replay(_)
+        | Step::Status
+        | Step::Completions(_)
+        | Step::Man => Err(anyhow!("`{}` is no step of a run", step.name())),
     }
 }

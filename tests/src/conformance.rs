@@ -235,7 +235,7 @@ impl Case<'_> {
             ],
         )?;
         let key = contact.to_string();
-        t.execute("SELECT consent._link_refusals($1)", &[&key])?;
+        t.execute("SELECT consent._link_refusals(ARRAY[$1::text])", &[&key])?;
         t.execute("SELECT consent.refold(ARRAY[$1])", &[&key])?;
         Ok(())
     }

@@ -22,6 +22,7 @@ mod outbox;
 mod page;
 mod preloaded;
 mod refusing;
+mod replay;
 mod rescore;
 mod retention;
 mod retention_kept;

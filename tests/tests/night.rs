@@ -3,6 +3,8 @@
 
 #[path = "night/amid.rs"]
 mod amid;
+#[path = "night/as_of.rs"]
+mod as_of;
 #[path = "night/batch.rs"]
 mod batch;
 #[path = "night/killed.rs"]

@@ -3,6 +3,7 @@
 use super::processes::in_server;
 use super::report::Report;
 use super::{DB, Night, fill};
+use crate::cluster::Cluster;
 use anyhow::Result;
 use postgres::Client;
 
@@ -39,6 +40,17 @@ pub fn make(night: &Night<'_>, client: &mut Client, report: &mut Report) -> Resu
     let (bound, ()) = in_server(night.postmaster, || statements(client, BIND))?;
     report.row("bind", "five views bound, five tables watched", &bound, 0.0, "");
     Ok(())
+}
+
+/// The same without figures, for tests: nobody is folded yet.
+pub fn populate(cluster: &Cluster, db: &str, contacts: u32, seed: u64) -> Result<()> {
+    let mut client = cluster.connect(db, "postgres")?;
+    client.batch_execute(CRM)?;
+    let midnight: i64 =
+        client.query_one("SELECT extract(epoch FROM date_trunc('day', now()))::bigint", &[])?.get(0);
+    fill::fill(cluster, db, i64::from(contacts), seed, midnight, 2)?;
+    statements(&mut client, TABLES)?;
+    statements(&mut client, BIND)
 }
 
 /// One statement at a time: VACUUM can't run in the transaction that a batch is.

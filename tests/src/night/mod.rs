@@ -11,6 +11,8 @@ mod report;
 mod rivals;
 mod steps;
 
+pub use data::populate;
+
 use crate::bench::machine;
 use crate::cluster::{Cluster, Options};
 use anyhow::{Context, Result, ensure};

@@ -1,0 +1,150 @@
+//! A message that should not have gone out must be found afterwards, with the reason why, and no other be blamed.
+
+use crate::batch::batch;
+use crate::shop;
+use pg_consent_tests::cluster::{Cluster, Options};
+use postgres::Client;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Contacts 1 to 300 in Germany, who opted in with proof, but for every tenth; every ninth opted out. All are claimed for the
+/// campaign `autumn`, and who may be written to is.
+fn campaign() -> (Cluster, Client) {
+    let cluster = Cluster::start(Options::default()).unwrap();
+    let mut client = shop::set_up(&cluster, "bigint");
+    client
+        .batch_execute(
+            "CREATE SCHEMA crm;
+             CREATE TABLE crm.customer (id bigint PRIMARY KEY);
+             INSERT INTO crm.customer SELECT generate_series(1, 400);
+             CREATE VIEW crm.contact AS SELECT id AS contact_id, 'DE'::text AS country, id || '@example.org' AS email FROM crm.customer;
+             INSERT INTO consent_data.sender (name, country, is_default) VALUES ('shop', 'DE', true);
+             INSERT INTO consent_data.category (name) VALUES ('shoes');
+             SELECT consent.bind_contacts('crm.contact');",
+        )
+        .unwrap();
+    assert_eq!(batch(&cluster, &["refold"]).0, 0);
+    client
+        .batch_execute(
+            "SELECT count(consent.opt_in(id, purposes => '{marketing,newsletter}', double_opt_in => false, evidence => '{\"form\": \"f/1\"}'))
+               FROM crm.customer WHERE id % 10 <> 0;
+             SELECT count(consent.opt_out(id)) FROM crm.customer WHERE id % 9 = 0;",
+        )
+        .unwrap();
+    for id in 1..=300i64 {
+        let claim = "SELECT decision_id, allowed FROM consent.claim_send($1::bigint, 'newsletter', campaign => 'autumn')";
+        let row = client.query_one(claim, &[&id]).unwrap();
+        assert_eq!(row.get::<_, bool>(1), id % 9 != 0 && id % 10 != 0, "contact {id}");
+        if row.get(1) {
+            client
+                .query_one("SELECT consent.claim_outcome($1::bigint, 'sent')", &[&row.get::<_, i64>(0)])
+                .unwrap();
+        }
+    }
+    client
+        .batch_execute(
+            "CREATE TABLE crm.sent AS
+             SELECT d.contact_id, d.message_kind, clock_timestamp() AS sent_at FROM consent_data.decision d WHERE d.allowed;",
+        )
+        .unwrap();
+    (cluster, client)
+}
+
+/// Exit code, the differences, and the figures.
+fn replay(cluster: &Cluster, more: &[&str]) -> (i32, Vec<Value>, Value) {
+    let (code, said) = batch(cluster, &[&["replay", "--json", "--campaign", "autumn"], more].concat());
+    let lines: Vec<Value> = said.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let figures = lines.iter().find_map(|l| l.get("figures")).cloned().unwrap_or(Value::Null);
+    (code, lines.into_iter().filter(|l| l.get("cause").is_some()).collect(), figures)
+}
+
+fn by_cause(differences: &[Value]) -> BTreeMap<&str, Vec<&str>> {
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for d in differences {
+        found.entry(d["cause"].as_str().unwrap()).or_default().push(d["contact"].as_str().unwrap());
+    }
+    found
+}
+
+#[test]
+fn twenty_wrong_sends_are_found_and_nobody_else_is_blamed() {
+    let (cluster, mut client) = campaign();
+    let (code, differences, figures) = replay(&cluster, &["--sends", "crm.sent"]);
+    assert_eq!((code, differences.len()), (0, 0), "{differences:?}");
+    assert_eq!(figures["messages"], json!(240));
+
+    // Ten to people whose claim said no, ten to people nobody claimed and who have refused or never agreed.
+    client
+        .batch_execute(
+            "INSERT INTO crm.sent SELECT id, 'newsletter', clock_timestamp() FROM crm.customer WHERE id IN (9, 18, 27, 36, 10, 20, 30, 40, 50, 90);
+             INSERT INTO crm.sent SELECT id, 'newsletter', clock_timestamp() FROM crm.customer WHERE id IN (306, 315, 324, 333, 342, 310, 320, 330, 340, 350);",
+        )
+        .unwrap();
+    let (code, differences, figures) = replay(&cluster, &["--sends", "crm.sent"]);
+    assert_eq!(code, 2);
+    let found = by_cause(&differences);
+    assert_eq!(found["sent_against_the_answer"], ["9", "18", "27", "36", "10", "20", "30", "40", "50", "90"]);
+    assert_eq!(
+        found["sent_without_permission"],
+        ["306", "315", "324", "333", "342", "310", "320", "330", "340", "350"]
+    );
+    assert_eq!(differences.len(), 20);
+    assert_eq!(figures["causes"], json!({"sent_against_the_answer": 10, "sent_without_permission": 10}));
+    assert!(
+        differences.iter().all(|d| d["reason"].is_string() && d["known_then"] == json!(false)),
+        "{differences:?}"
+    );
+    // By the log of claims alone nothing was sent that was not claimed.
+    assert_eq!(replay(&cluster, &[]).0, 0);
+}
+
+#[test]
+fn an_opt_out_taken_down_late_is_told_from_a_fault() {
+    let (cluster, mut client) = campaign();
+    // By letter, a week ago, and on the desk until today: after the campaign.
+    let row = client
+        .query_one("SELECT consent.opt_out(7::bigint, via => 'letter', at => now() - interval '7 days')", &[])
+        .unwrap();
+    let event: i64 = row.get(0);
+    let (code, differences, _) = replay(&cluster, &[]);
+    assert_eq!((code, differences.len()), (2, 1), "{differences:?}");
+    let [late] = differences.as_slice() else { panic!() };
+    assert_eq!((&late["contact"], &late["cause"]), (&json!("7"), &json!("recorded_late")));
+    assert_eq!((&late["known_then"], &late["known_now"]), (&json!(true), &json!(false)));
+    assert_eq!((&late["events"], &late["reason"]), (&json!([event]), &json!("opted_out")));
+}
+
+#[test]
+fn a_rule_made_since_is_told_from_a_fault() {
+    let (cluster, mut client) = campaign();
+    client
+        .batch_execute(
+            r#"INSERT INTO consent_data.policy_override (name, document, reason) VALUES ('no newsletters', '{"extends": "de",
+               "rules": [{"id": "de.own_none/1", "from": "1900-01-01", "when": {"messages": ["newsletter"]}, "then": {"prohibited": {}},
+                          "citation": "board decision", "confidence": "high"}]}', 'a test')"#,
+        )
+        .unwrap();
+    let (code, differences, _) = replay(&cluster, &[]);
+    assert_eq!(code, 2);
+    let found = by_cause(&differences);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["changed_rule"], "{:?}", &differences[..2]);
+    assert_eq!(differences.len(), 240);
+}
+
+#[test]
+fn a_campaign_nobody_claimed_is_no_clean_one() {
+    let (cluster, mut client) = campaign();
+    assert_eq!(batch(&cluster, &["replay", "--campaign", "spring"]).0, 1);
+    client.batch_execute("CREATE TABLE crm.other (id bigint)").unwrap();
+    assert_eq!(batch(&cluster, &["replay", "--campaign", "autumn", "--sends", "crm.other"]).0, 1);
+    assert_eq!(batch(&cluster, &["replay", "--campaign", "autumn", "--sends", "crm.nowhere"]).0, 1);
+}
+
+#[test]
+fn the_erased_are_counted_and_not_asked_about() {
+    let (cluster, mut client) = campaign();
+    client.batch_execute("SELECT consent.erase(1::bigint, 'a request')").unwrap();
+    let (code, differences, figures) = replay(&cluster, &[]);
+    assert_eq!((code, differences.len()), (0, 0), "{differences:?}");
+    assert_eq!((&figures["erased"], &figures["messages"]), (&json!(1), &json!(299)));
+}
