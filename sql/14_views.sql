@@ -107,7 +107,7 @@ BEGIN
       JOIN consent_data.category a ON a.category_id = s.category_a
       JOIN consent_data.category b ON b.category_id = s.category_b
       LEFT JOIN consent_data.category c ON c.category_id = s.common_ancestor;
-    COMMENT ON VIEW consent.audit_similarity IS 'Privacy officer: which categories count as similar, and why? Each score can be recomputed from its row.';
+    COMMENT ON VIEW consent.audit_similarity IS 'Privacy officer: which categories count as similar, and why? Each score can be recomputed from its row. At once for one category; a whole catalogue of thousands lists hundreds of thousands of pairs.';
 
     CREATE OR REPLACE VIEW consent.audit_policy AS
     SELECT r.jurisdiction_id AS jurisdiction, r.rule, r.in_force_from, r.in_force_until, r.messages, r.channels, r.recipients,

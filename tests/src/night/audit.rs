@@ -107,6 +107,10 @@ fn views(client: &mut Client, contacts: i64) -> Result<()> {
     let log = "SELECT count(v::text) FROM consent.audit_decision_log v WHERE";
     asked.push(("audit_decision_log, one campaign".into(), format!("{log} v.campaign = 'campaign 7'")));
     asked.push(("audit_decision_log, one message".into(), format!("{log} v.message_ref = 'm1-77'")));
+    asked.push((
+        "audit_similarity, one category".into(),
+        "SELECT count(v::text) FROM consent.audit_similarity v WHERE 'type 1000' IN (v.category_a, v.category_b)".into(),
+    ));
     asked.push(("dossier".into(), format!("SELECT length(consent.dossier({})::text)::bigint", contacts / 2)));
     let mut slow = 0;
     for (what, query) in asked {
