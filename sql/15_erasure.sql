@@ -176,6 +176,7 @@ DECLARE
 BEGIN
     PERFORM consent._sync_addresses(contact);
     RETURN EXISTS (SELECT FROM consent_data.event e WHERE e.contact_id = key)
+        OR EXISTS (SELECT FROM consent_data.decision d WHERE d.contact_id = key)
         OR EXISTS (SELECT FROM consent_data.outbox o WHERE o.contact_id = key)
         OR EXISTS (SELECT FROM consent_data.retention_action a WHERE a.contact_id = key)
         OR EXISTS (SELECT FROM consent_data.contact_similar s WHERE s.contact_id = key)
@@ -240,10 +241,12 @@ BEGIN
                                               WHERE o.address_hash = ca.address_hash AND o.contact_id::text <> ALL (person)));
     GET DIAGNOSTICS v_words = ROW_COUNT;
     UPDATE consent_data.decision d SET erased_at = v_day WHERE d.contact_id = key;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    v_removed := jsonb_build_object('decision', n);
 
     DELETE FROM consent_data.outbox o WHERE o.contact_id = key OR o.event_id = ANY (v_events);
     GET DIAGNOSTICS n = ROW_COUNT;
-    v_removed := jsonb_build_object('outbox', n);
+    v_removed := v_removed || jsonb_build_object('outbox', n);
     SELECT coalesce(jsonb_object_agg(a.stage, a.n), '{}') INTO v_figures
       FROM (SELECT a.stage, count(*) AS n FROM consent_data.retention_action a WHERE a.contact_id = key GROUP BY a.stage) a;
     DELETE FROM consent_data.retention_action a WHERE a.contact_id = key AND (asked OR a.stage <> 'expired');

@@ -88,8 +88,12 @@ BEGIN
                                                 || jsonb_build_object('rests_on', (SELECT c.name FROM consent_data.category c WHERE c.category_id = l.rests_on))
                                                 ORDER BY s.version, s.sender_id, l.rank)
                                  FROM consent_data.contact_similar s,
-                                      unnest(s.category_ids, s.scores, s.rests_on) WITH ORDINALITY l (category_id, score, rests_on, rank)
+                                      consent._similar_list(s.list) l
                                 WHERE s.contact_id = key),
+        'decisions', (SELECT jsonb_agg(consent._with_names(to_jsonb(d) - '{contact_id,erased_at,salt,commitment}'::text[])
+                                       || jsonb_build_object('address_hash', encode(d.address_hash, 'hex'), 'outcome', o.outcome, 'outcome_noted_at', o.noted_at)
+                                       ORDER BY d.decision_id)
+                        FROM consent_data.decision d LEFT JOIN consent_data.outcome o USING (decision_id, decided_at) WHERE d.contact_id = key),
         'outbox', (SELECT jsonb_agg(to_jsonb(o) - 'contact_id' ORDER BY o.outbox_id) FROM consent_data.outbox o WHERE o.contact_id = key),
         'pending', (SELECT jsonb_agg(to_jsonb(p) - 'contact_id' ORDER BY p.pending_id) FROM consent_data.pending p WHERE p.contact_id = key),
         'merges', (SELECT jsonb_agg(to_jsonb(m) ORDER BY m.merged_at, m.from_id, m.into_id)
@@ -143,7 +147,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent.subject_access(text)
-    IS 'GDPR art. 15: everything held about the person as one document: the bound rows as seen, ledger with evidence, state, addresses by hash, suppressions, retention, merges, holds, and the answers to consent_data.audit_question; contacts merged with it likewise. An empty section: nothing of the kind is held. Nothing of other people.';
+    IS 'GDPR art. 15: everything held about the person as one document: the bound rows as seen, ledger with evidence, state, addresses by hash, suppressions, logged decisions, retention, merges, holds, and the answers to consent_data.audit_question; contacts merged with it likewise. An empty section: nothing of the kind is held. Nothing of other people.';
 
 -- The same for numeric and uuid keys.
 DO $$
