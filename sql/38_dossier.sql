@@ -102,25 +102,30 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._dossier_erased_facts(bytea) IS 'What is kept of the refusals of a contact that was erased, with proofs.';
 
-CREATE FUNCTION consent._dossier_decisions(contact text) RETURNS jsonb
+CREATE FUNCTION consent._dossier_decisions(contact text, logged jsonb) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
-    RETURN (SELECT coalesce(jsonb_agg(
-                consent._with_names(to_jsonb(d) - '{contact_id,erased_at,salt,commitment}'::text[])
-                || jsonb_build_object('address_hash', encode(d.address_hash, 'hex'),
-                    'citation', consent._rule_in_words(d.jurisdiction, d.rule, d.decided_at)->'citation',
+    -- A rule's number is of one text: it is looked up once.
+    RETURN (WITH cited AS MATERIALIZED (
+                SELECT d.jurisdiction, d.rule, consent._rule_in_words(d.jurisdiction, d.rule, max(d.decided_at))->'citation' AS citation
+                  FROM consent_data.decision d WHERE d.contact_id = key AND d.rule IS NOT NULL GROUP BY 1, 2)
+            SELECT coalesce(jsonb_agg(
+                l.row - 'outcome_noted_at'
+                || jsonb_build_object('citation', c.citation,
                     'outcome', (SELECT jsonb_build_object('outcome', o.outcome, 'noted_at', o.noted_at, 'noted_by', o.noted_by) || consent._proved('outcome', o.outcome_id)
                                   FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at))
                 || consent._personal_part(d.salt, d.commitment, consent._decision_personal(d.contact_id::text, d.address_hash, d.evidence, d.message_ref))
                 || consent._proved('decision', d.decision_id)
                 ORDER BY d.decided_at, d.decision_id), '[]')
-              FROM consent_data.decision d WHERE d.contact_id = key);
+              FROM jsonb_array_elements(logged) l (row)
+              JOIN consent_data.decision d ON d.decision_id = (l.row->>'decision_id')::bigint AND d.contact_id = key
+              LEFT JOIN cited c ON c.jurisdiction = d.jurisdiction AND c.rule = d.rule);
 END
 $$;
-COMMENT ON FUNCTION consent._dossier_decisions(text) IS 'The logged decisions about a contact, each with its outcome and proof.';
+COMMENT ON FUNCTION consent._dossier_decisions(text, jsonb) IS 'The logged decisions about a contact, each with its citation, outcome and proof.';
 
 CREATE FUNCTION consent._dossier_of(contact text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -129,11 +134,11 @@ DECLARE
     found jsonb := consent._subject_access(contact);
     hash bytea := consent._key_hash(contact);
     erased jsonb := consent._dossier_erased_facts(hash);
-    decisions jsonb := consent._dossier_decisions(contact);
+    decisions jsonb := consent._dossier_decisions(contact, found->'decisions');
 BEGIN
     RETURN (found - '{ledger,suppressions,erasures,answers,held,crm_contacts,crm_events,crm_consents}'::text[])
         || jsonb_build_object(
-            'held', (found->>'held')::boolean OR decisions <> '[]',
+            'held', found->'held',
             'crm_as_seen_now', jsonb_build_object('contacts', found->'crm_contacts', 'events', found->'crm_events', 'consents', found->'crm_consents'),
             'facts', consent._dossier_facts(contact, found->'ledger'),
             'facts_kept_after_erasure', erased,
