@@ -297,7 +297,7 @@ fn a_service_message_after_an_opt_out_is_found_and_nothing_else() {
             .execute(
                 "WITH d AS (INSERT INTO consent_data.decision (contact_id, message_kind, channel, sender_id, campaign, allowed, made_for)
                             VALUES ($1, $2, 'email', 1, $3, true, 'claim') RETURNING decision_id, decided_at)
-                 INSERT INTO consent_data.outcome (decision_id, decided_at, outcome) SELECT decision_id, decided_at, $4 FROM d WHERE $4 IS NOT NULL",
+                 INSERT INTO consent_data.outcome (decision_id, decided_at, outcome) SELECT decision_id, decided_at, $4::text FROM d WHERE $4 IS NOT NULL",
                 &[&contact, &kind, &campaign, &outcome],
             )
             .unwrap();
