@@ -6,7 +6,9 @@ use crate::failure::with_hint;
 use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
-use crate::{lock, page, refold, replay, rescore, retention, seal, shell, simulate, status, steps, verify};
+use crate::{
+    lock, page, refold, replay, rescore, retention, seal, shell, simulate, status, steps, summary, verify,
+};
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
 use serde_json::{Value, json};
@@ -202,6 +204,7 @@ fn one_step(
             retention::retention(client, database, arguments, options, run_id, report)
         }
         Step::Seal(options) => seal::seal(client, database, arguments, options, report),
+        Step::Summarise => summary::summarise(client, database, run_id, arguments.dry_run, report),
         Step::Report(options) => page::page(database, options, arguments.dry_run, report),
         Step::Nightly { .. }
         | Step::Simulate(_)
