@@ -88,7 +88,7 @@ BEGIN
                                                 || jsonb_build_object('rests_on', (SELECT c.name FROM consent_data.category c WHERE c.category_id = l.rests_on))
                                                 ORDER BY s.version, s.sender_id, l.rank)
                                  FROM consent_data.contact_similar s,
-                                      unnest(s.category_ids, s.scores, s.rests_on) WITH ORDINALITY l (category_id, score, rests_on, rank)
+                                      consent._similar_list(s.list) l
                                 WHERE s.contact_id = key),
         'decisions', (SELECT jsonb_agg(consent._with_names(to_jsonb(d) - '{contact_id,erased_at,salt,commitment}'::text[])
                                        || jsonb_build_object('address_hash', encode(d.address_hash, 'hex'), 'outcome', o.outcome, 'outcome_noted_at', o.noted_at)

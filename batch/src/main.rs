@@ -9,6 +9,7 @@ mod failure;
 mod lock;
 mod pace;
 mod page;
+mod permission;
 mod record;
 mod refold;
 mod replay;
@@ -16,10 +17,12 @@ mod report;
 mod rescore;
 mod retention;
 mod run;
+mod seal;
 mod shell;
 mod simulate;
 mod states;
 mod status;
+mod summary;
 mod tree;
 mod verify;
 
@@ -44,11 +47,13 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { fold, rescore, retention, page, .. } => {
+        Step::Nightly { fold, rescore, retention, seal, page, .. } => {
             let mut steps = vec![
                 Step::Refold(Refold { pending: false, mode: fold.refold }),
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
+                Step::Seal(seal.clone()),
+                Step::Summarise,
             ];
             steps.extend(page.html.is_some().then(|| Step::Report(page.clone())));
             steps

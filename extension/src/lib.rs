@@ -13,6 +13,7 @@
 //! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
+//! - [`proof`]: seals over the logs, and whether a proof holds
 //! - [`retention`]: who may be retired, and the action in the CRM
 //! - [`token`]: links by which people opt out, and what evidence is worth
 //! - [`pg`]: everything unsafe
@@ -33,6 +34,7 @@ mod key;
 mod law;
 #[allow(unsafe_code)]
 mod pg;
+mod proof;
 mod retention;
 mod status;
 mod token;

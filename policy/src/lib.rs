@@ -8,6 +8,7 @@
 //! - [`question`]: everything else a decision needs
 //! - [`decide`]: the decision; [`explain`]: the same with its grounds, for people
 //! - [`retention`], [`similarity`]: what the nightly batch computes
+//! - [`proof`]: Merkle trees, seals and their chain, and proofs that a row is in one
 //! - [`address`], [`country`]: normalised and keyed-hashed addresses, normalised countries
 //! - [`evidence`]: what proves an opt-in; [`token`]: links by which people opt out
 //! - [`status`]: the words that CRMs show
@@ -25,6 +26,7 @@ pub mod fact;
 pub mod holiday;
 pub mod pack;
 pub mod profile;
+pub mod proof;
 pub mod question;
 pub mod retention;
 pub mod similarity;

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agreement;
+mod audit;
 mod batch;
 mod behaviour;
+mod claims;
 mod concurrency;
 mod configuration;
 mod crash;
@@ -25,6 +27,7 @@ mod replay;
 mod rescore;
 mod retention;
 mod retention_kept;
+mod seals;
 mod shop;
 mod subject;
 mod tls;

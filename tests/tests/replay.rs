@@ -36,7 +36,9 @@ fn campaign() -> (Cluster, Client) {
         let row = client.query_one(claim, &[&id]).unwrap();
         assert_eq!(row.get::<_, bool>(1), id % 9 != 0 && id % 10 != 0, "contact {id}");
         if row.get(1) {
-            client.query_one("SELECT consent.claim_outcome($1::bigint, 'sent')", &[&row.get::<_, i64>(0)]).unwrap();
+            client
+                .query_one("SELECT consent.claim_outcome($1::bigint, 'sent')", &[&row.get::<_, i64>(0)])
+                .unwrap();
         }
     }
     client
@@ -82,10 +84,16 @@ fn twenty_wrong_sends_are_found_and_nobody_else_is_blamed() {
     assert_eq!(code, 2);
     let found = by_cause(&differences);
     assert_eq!(found["sent_against_the_answer"], ["9", "18", "27", "36", "10", "20", "30", "40", "50", "90"]);
-    assert_eq!(found["sent_without_permission"], ["306", "315", "324", "333", "342", "310", "320", "330", "340", "350"]);
+    assert_eq!(
+        found["sent_without_permission"],
+        ["306", "315", "324", "333", "342", "310", "320", "330", "340", "350"]
+    );
     assert_eq!(differences.len(), 20);
     assert_eq!(figures["causes"], json!({"sent_against_the_answer": 10, "sent_without_permission": 10}));
-    assert!(differences.iter().all(|d| d["reason"].is_string() && d["known_then"] == json!(false)), "{differences:?}");
+    assert!(
+        differences.iter().all(|d| d["reason"].is_string() && d["known_then"] == json!(false)),
+        "{differences:?}"
+    );
     // By the log of claims alone nothing was sent that was not claimed.
     assert_eq!(replay(&cluster, &[]).0, 0);
 }

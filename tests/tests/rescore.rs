@@ -316,7 +316,7 @@ fn the_batch_s_role_can_neither_drop_what_is_in_use_nor_name_another_table() {
         "SELECT consent._similar_prepare(NULL)",
         "DELETE FROM consent_data.contact_similar",
         "DROP TABLE consent_data.contact_similar_1",
-        "INSERT INTO consent_data.contact_similar VALUES (1, 1, 1, '{1}', '{1}', '{1}')",
+        "INSERT INTO consent_data.contact_similar VALUES (1, 1, 1, '')",
         "UPDATE consent_data.setting SET similarity_version = 7",
     ] {
         assert!(night.batch_execute(attempt).is_err(), "{attempt}");

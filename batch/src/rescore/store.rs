@@ -150,7 +150,7 @@ fn write_lists(database: &Database, version: i32, edition: &Edition<'_>, bar: &P
     let work = || -> Result<u64> {
         let mut client = database.connect()?;
         let mut sink = client.copy_in(&format!(
-            "COPY consent_data.contact_similar_{version} (version, sender_id, contact_id, category_ids, scores, rests_on)
+            "COPY consent_data.contact_similar_{version} (version, sender_id, contact_id, list)
              FROM STDIN (FORMAT binary)"
         ))?;
         let mut out = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
@@ -189,30 +189,22 @@ fn write_lists(database: &Database, version: i32, edition: &Edition<'_>, bar: &P
     })
 }
 
-/// One row of binary COPY: version, sender, contact, and three arrays. By hand, since it is done for every contact.
+/// One row of binary COPY: version, sender, contact, and the list, of twelve bytes an entry (`sql/23_similar.sql`). By hand,
+/// since it is done for every contact.
 fn row(out: &mut Vec<u8>, head: [i32; 2], contact: &[u8], similar: &[Similar], catalogue: &Catalogue) {
-    out.extend(6i16.to_be_bytes());
+    out.extend(4i16.to_be_bytes());
     for number in head {
         out.extend(4i32.to_be_bytes());
         out.extend(number.to_be_bytes());
     }
     out.extend((contact.len() as i32).to_be_bytes());
     out.extend_from_slice(contact);
-    array(out, &Type::INT4, similar.iter().map(|s| catalogue.id(s.category).to_be_bytes()));
-    array(out, &Type::FLOAT4, similar.iter().map(|s| (s.score as f32).to_be_bytes()));
-    array(out, &Type::INT4, similar.iter().map(|s| catalogue.id(s.rests_on).to_be_bytes()));
-}
-
-/// An array without NULLs of values of four bytes, with its length before it.
-fn array(out: &mut Vec<u8>, of: &Type, values: impl ExactSizeIterator<Item = [u8; 4]>) {
-    let n = values.len() as i32;
-    // Length; one dimension, no NULLs, the type, how many, counted from 1.
-    for number in [20 + 8 * n, 1, 0, of.oid() as i32, n, 1] {
-        out.extend(number.to_be_bytes());
-    }
-    for value in values {
-        out.extend(4i32.to_be_bytes());
-        out.extend(value);
+    out.extend((similar.len() as i32 * 12).to_be_bytes());
+    for s in similar {
+        let millionths = (s.score * 1e6).round() as i32;
+        for number in [catalogue.id(s.category), millionths, catalogue.id(s.rests_on)] {
+            out.extend(number.to_be_bytes());
+        }
     }
 }
 

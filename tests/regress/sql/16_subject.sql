@@ -31,7 +31,7 @@ SELECT consent.opt_in(1::bigint, '{email,sms}', evidence => '{"form": "footer/2"
 INSERT INTO consent_data.retention_action (run_id, contact_id, sender_id, stage, rule, since, ends_at, found_at) VALUES (1, 1, 1, 'warning', 'gb.r', '2024-01-01Z', '2027-01-01Z', '2026-03-01Z'), (1, 6, 1, 'warning', 'gb.r', '2024-01-02Z', '2027-01-02Z', '2026-03-01Z');
 INSERT INTO consent_data.retention_due (contact_id, sender_id, due_at) VALUES (1, 1, '2026-12-01Z'), (6, 1, '2026-12-01Z');
 CREATE TABLE consent_data.contact_similar_1 PARTITION OF consent_data.contact_similar FOR VALUES IN (1);
-INSERT INTO consent_data.contact_similar VALUES (1, 1, 1, '{2}', '{0.7}', '{1}'), (1, 1, 6, '{2}', '{0.8}', '{1}');
+INSERT INTO consent_data.contact_similar VALUES (1, 1, 1, '\x00000002000aae6000000001'), (1, 1, 6, '\x00000002000c350000000001');
 SET SESSION AUTHORIZATION test_audit;
 SELECT test.steady(consent.subject_access(1::bigint) - '{state,answers}'::text[]);
 SELECT a->'message_kind' AS kind, a->'product_category' AS category, a->'sender' AS sender, a->'allowed' AS allowed, coalesce(nullif(a->'basis', 'null'), a->'reason') AS because FROM jsonb_array_elements(consent.subject_access(1::bigint)->'answers') a;
