@@ -54,38 +54,6 @@ BEGIN
     COMMENT ON FUNCTION consent.explain_audience(text, text, text, text, timestamptz)
         IS 'How many contacts a message may go to on which basis, and how many not for which reason, by jurisdiction.';
 
-    CREATE OR REPLACE VIEW consent.audit_permission AS
-    SELECT q.message_kind, q.product_category, e.jurisdiction, e.allowed, e.basis, e.reason, e.contacts
-      FROM consent_data.audit_question q, LATERAL consent.explain_audience(q.message_kind, q.product_category) e;
-    COMMENT ON VIEW consent.audit_permission IS 'Privacy officer: whom may we write to, on which basis, and why not the others? For the messages in consent_data.audit_question.';
-
-    CREATE OR REPLACE VIEW consent.audit_expiring AS
-    SELECT q.message_kind, q.product_category, a.answer->>'jurisdiction' AS jurisdiction, a.answer->>'basis' AS basis,
-           date_trunc('month', (a.answer->>'valid_until')::timestamptz)::date AS month, count(*) AS contacts
-      FROM consent_data.audit_question q,
-           LATERAL (SELECT consent._decide(d.state, (SELECT consent.question(q.message_kind, q.product_category))) AS answer
-                      FROM consent.decidable d) a
-     WHERE (a.answer->>'allowed')::boolean AND (a.answer->>'valid_until')::timestamptz < now() + interval '1 year'
-     GROUP BY 1, 2, 3, 4, 5;
-    COMMENT ON VIEW consent.audit_expiring IS 'Privacy officer and campaign planner: which permissions end within a year if nothing happens, by month?';
-
-    CREATE OR REPLACE VIEW consent.audit_opt_out_trend AS
-    SELECT date_trunc('month', e.at)::date AS month, e.kind, coalesce(array_to_string(e.channels, ','), 'any') AS channels,
-           e.detail->>'via' AS via, e.reason, count(*) AS events
-      FROM consent_data.event e
-     WHERE e.kind IN ('opt_out', 'objection', 'erasure_request')
-     GROUP BY 1, 2, 3, 4, 5;
-    COMMENT ON VIEW consent.audit_opt_out_trend IS 'Privacy officer and marketing: how many refuse, when, by which route, and what reasons do they give?';
-
-    CREATE OR REPLACE VIEW consent.audit_evidence_gap AS
-    SELECT e.kind, s.name AS sender, e.detail->>'method' AS method, count(*) AS events,
-           count(*) FILTER (WHERE e.evidence IS NULL) AS without_evidence,
-           count(*) FILTER (WHERE e.evidence = '{}') AS empty_evidence
-      FROM consent_data.event e JOIN consent_data.sender s USING (sender_id)
-     WHERE e.kind IN ('opt_in', 'opt_in_confirmed')
-     GROUP BY 1, 2, 3;
-    COMMENT ON VIEW consent.audit_evidence_gap IS 'Privacy officer: could we prove it? Opt-ins by method, and how many have no evidence.';
-
     -- What a sender must be able to show of each contact (CASL s.13; Telecom CRTC advisory of 2016-07-27).
     CREATE OR REPLACE VIEW consent.audit_contact_record AS
     SELECT c.contact_id, c.country, nullif(btrim(c.name), '') IS NOT NULL AS has_name, a.clean_addresses,
@@ -106,6 +74,8 @@ BEGIN
                       jsonb_strip_nulls(e.evidence) <> '{}' IS TRUE AS proven
                  FROM consent_data.event e
                UNION ALL
+               SELECT v.contact_id, v.kind, v.method, v.at, jsonb_strip_nulls(v.evidence) <> '{}' IS TRUE FROM consent_data.crm_consent v
+               UNION ALL
                SELECT v.contact_id, v.kind, NULL, v.at, true FROM consent_data.crm_event v) x
             WHERE x.kind IN ('opt_in', 'purchase', 'contract_start', 'subscription_start', 'quote_request', 'enquiry',
                              'trial_start', 'free_account', 'donation', 'volunteering', 'support_expressed',
@@ -125,7 +95,7 @@ BEGIN
                SELECT v.contact_id, 'opt_in_refused', v.at FROM consent_data.crm_event v
                 WHERE v.refused OR v.kind = 'opt_in_refused') x
             ORDER BY x.contact_id, x.at DESC) r USING (contact_id);
-    COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: for each contact the record that must exist (name, clean address, how subscribed, unsubscribe state: the last refusal of any kind), and what it lacks. Whether a later opt-in lifts a refusal, explain_send says.';
+    COMMENT ON VIEW consent.audit_contact_record IS 'Privacy officer: is the record there that must exist of a contact (name, clean address, how subscribed, unsubscribe state: the last refusal of any kind), and what does it lack? Whether a later opt-in lifts a refusal, explain_send says. At once for one contact (WHERE contact_id = ...), minutes for all; how many lack what, audit_data_quality says.';
 
     CREATE OR REPLACE VIEW consent.audit_similarity AS
     SELECT n.name AS sender, a.name AS category_a, b.name AS category_b, s.score, s.score >= t.similarity_threshold AS counts_as_similar,
@@ -137,7 +107,7 @@ BEGIN
       JOIN consent_data.category a ON a.category_id = s.category_a
       JOIN consent_data.category b ON b.category_id = s.category_b
       LEFT JOIN consent_data.category c ON c.category_id = s.common_ancestor;
-    COMMENT ON VIEW consent.audit_similarity IS 'Privacy officer: which categories count as similar, and why? Each score can be recomputed from its row.';
+    COMMENT ON VIEW consent.audit_similarity IS 'Privacy officer: which categories count as similar, and why? Each score can be recomputed from its row. At once for one category; a whole catalogue of thousands lists hundreds of thousands of pairs.';
 
     CREATE OR REPLACE VIEW consent.audit_policy AS
     SELECT r.jurisdiction_id AS jurisdiction, r.rule, r.in_force_from, r.in_force_until, r.messages, r.channels, r.recipients,
@@ -155,9 +125,10 @@ BEGIN
     COMMENT ON VIEW consent.audit_policy IS 'Privacy officer: which rules are in force now, of all jurisdictions, and what did we decide where the law is contested? A decision on which no rule in force rests stands at the end, without a rule.';
 
     CREATE OR REPLACE VIEW consent.audit_ledger AS
-    SELECT e.event_id, e.contact_id, e.kind, e.at, e.recorded_at, s.name AS sender, e.channels, c.name AS category, e.detail, e.evidence, e.reason, e.recorded_by
+    SELECT e.event_id, e.contact_id, e.kind, e.at, e.recorded_at, s.name AS sender, e.channels, c.name AS category, e.detail, e.evidence, e.reason, e.recorded_by,
+           e.entered_at, e.erased_at
       FROM consent_data.event e JOIN consent_data.sender s USING (sender_id) LEFT JOIN consent_data.category c USING (category_id);
-    COMMENT ON VIEW consent.audit_ledger IS 'Privacy officer: everything that was recorded, with names.';
+    COMMENT ON VIEW consent.audit_ledger IS 'Privacy officer: what was recorded of a contact, when, by whom, on what evidence, and in which words? Each fact with names. At once for one contact (WHERE contact_id = ...) or one event; counts of all are in audit_opt_out_trend and audit_evidence_gap.';
 
     CREATE OR REPLACE VIEW consent.audit_policy_override AS
     SELECT o.name, coalesce(o.document->>'extends', o.document->>'id') AS pack, o.document ? 'extends' AS amends, o.enabled,
@@ -170,16 +141,6 @@ BEGIN
     SELECT r.run_id, r.step, r.started_at, r.finished_at, r.finished_at - r.started_at AS took, r.outcome, r.figures
       FROM consent_data.run r;
     COMMENT ON VIEW consent.audit_run IS 'DBA: what did the batch do, and when?';
-
-    CREATE OR REPLACE VIEW consent.audit_data_quality AS
-    SELECT count(*) AS contacts, count(*) FILTER (WHERE c.country IS NULL) AS without_country,
-           count(*) FILTER (WHERE a.email) AS with_valid_email, count(*) FILTER (WHERE a.phone) AS with_valid_phone,
-           count(*) FILTER (WHERE s.contact_id IS NULL) AS not_folded
-      FROM consent_data.crm_contact c
-      LEFT JOIN (SELECT ca.contact_id, bool_or(ca.channel_group = 'email') AS email, bool_or(ca.channel_group = 'phone') AS phone
-                   FROM consent_data.contact_address ca GROUP BY 1) a USING (contact_id)
-      LEFT JOIN consent_data.contact_state s USING (contact_id);
-    COMMENT ON VIEW consent.audit_data_quality IS 'DBA: how many contacts have a country, a valid address, a state?';
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_views(text) IS 'Makes the views and set functions over the data.';

@@ -370,16 +370,6 @@ BEGIN
            s.configured_by, s.configured_at, consent._retention_fault(s.retention_setting_id) AS problem
       FROM consent_data.retention_setting s;
     COMMENT ON VIEW consent.retention_configuration IS 'DBA: what is done with expired contacts of each source, with whose rights, and what keeps it from being done.';
-
-    CREATE OR REPLACE VIEW consent.audit_retention AS
-    SELECT a.stage, a.rule, s.name AS sender, date_trunc('month', a.ends_at)::date AS ends_in, count(*) AS contacts, max(a.acted_at) AS last_acted_at,
-           a.action, a.outcome, a.reason, max(a.found_at) AS last_found_at, min(a.act_after) FILTER (WHERE a.acted_at IS NULL) AS acts_from,
-           CASE a.stage WHEN 'warning' THEN 'the end is near: plan what is still to be sent'
-                        WHEN 'renewal' THEN 'the reactivation audience: one message may ask, while it is still lawful (consent.retention_due)'
-                        ELSE 'no marketing any more' END AS meaning
-      FROM consent_data.retention_action a JOIN consent_data.sender s USING (sender_id)
-     GROUP BY a.stage, a.rule, s.name, 4, a.action, a.outcome, a.reason;
-    COMMENT ON VIEW consent.audit_retention IS 'DBA and privacy officer: whose data reached the end of its time, by which rule, and what was done?';
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_retention_views(text) IS 'Makes the views of retention.';

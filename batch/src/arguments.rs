@@ -83,8 +83,8 @@ pub enum Step {
     /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
     /// --apply.
     Retention(Retention),
-    /// refold, rescore, retention, seal, and the report where --html names a file. Goes on where a night that was broken off
-    /// stopped.
+    /// refold, rescore, retention, seal, summarise, and the report where --html names a file. Goes on where a night that was
+    /// broken off stopped.
     Nightly {
         #[command(flatten)]
         fold: Nightly,
@@ -101,6 +101,8 @@ pub enum Step {
     },
     /// Seal what the logs got since the last seal: a tree of hashes, and a link in the chain.
     Seal(Seal),
+    /// Count over everybody what the audit views answer from.
+    Summarise,
     /// The privacy officer's figures: in short, as JSON, or as a page with --html.
     Report(page::Options),
     /// Compare the batch's verdicts with the server's, or (--seals) the logs with their seals; exit code 2 if any differ.
@@ -182,6 +184,7 @@ impl Step {
             Step::Verify(Verify { seals: true, .. }) => "verify --seals",
             Step::Simulate(_) => "simulate",
             Step::Replay(_) => "replay",
+            Step::Summarise => "summarise",
             Step::Report(_) => "report",
             Step::Status => "status",
             Step::Completions(_) => "completions",

@@ -9,6 +9,7 @@ mod failure;
 mod lock;
 mod pace;
 mod page;
+mod permission;
 mod record;
 mod refold;
 mod replay;
@@ -21,6 +22,7 @@ mod shell;
 mod simulate;
 mod states;
 mod status;
+mod summary;
 mod tree;
 mod verify;
 
@@ -51,6 +53,7 @@ fn steps(step: &Step) -> Vec<Step> {
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
                 Step::Seal(seal.clone()),
+                Step::Summarise,
             ];
             steps.extend(page.html.is_some().then(|| Step::Report(page.clone())));
             steps

@@ -17,3 +17,15 @@ pub fn count(client: &mut Client) -> Result<u64> {
     let n: i64 = client.query_one("SELECT count(*) FROM consent_data.contact_state", &[])?.get(0);
     Ok(n as u64)
 }
+
+/// How many of them can't be decided on until they are folded: something may have been taken away from them.
+pub fn waiting(client: &mut Client) -> Result<u64> {
+    let n: i64 = client
+        .query_one(
+            "SELECT count(*) FROM (SELECT r.contact_id FROM consent_data.restricted r
+                                   INTERSECT SELECT s.contact_id FROM consent_data.contact_state s) w",
+            &[],
+        )?
+        .get(0);
+    Ok(n as u64)
+}

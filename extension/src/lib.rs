@@ -15,6 +15,7 @@
 //! - [`status`]: how a person stands, for screens
 //! - [`proof`]: seals over the logs, and whether a proof holds
 //! - [`retention`]: who may be retired, and the action in the CRM
+//! - [`token`]: links by which people opt out, and what evidence is worth
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
 // pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
@@ -36,6 +37,7 @@ mod pg;
 mod proof;
 mod retention;
 mod status;
+mod token;
 mod values;
 
 pgrx::pg_module_magic!(name, version);

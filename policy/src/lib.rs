@@ -10,6 +10,7 @@
 //! - [`retention`], [`similarity`]: what the nightly batch computes
 //! - [`proof`]: Merkle trees, seals and their chain, and proofs that a row is in one
 //! - [`address`], [`country`]: normalised and keyed-hashed addresses, normalised countries
+//! - [`evidence`]: what proves an opt-in; [`token`]: links by which people opt out
 //! - [`status`]: the words that CRMs show
 //!
 //! No I/O, no clock, no PostgreSQL.
@@ -19,6 +20,7 @@ pub mod address;
 pub mod codes;
 pub mod country;
 pub mod decide;
+pub mod evidence;
 pub mod explain;
 pub mod fact;
 pub mod holiday;
@@ -31,3 +33,4 @@ pub mod similarity;
 pub mod state;
 pub mod status;
 pub mod time;
+pub mod token;

@@ -225,8 +225,9 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
     assert_eq!((code, done(&out)), (0, None));
     let all = runs(&mut client);
     assert_eq!(
-        all[all.len() - 4..],
-        ["nightly done", "refold done", "rescore done", "retention done"].map(str::to_owned)
+        all[all.len() - 5..],
+        ["nightly done", "refold done", "rescore done", "retention done", "summarise done"]
+            .map(str::to_owned)
     );
     // A night that failed and is run again with the same options does the rest only, and folds what came in since.
     let lock = locked(&mut other, "retention_action");
@@ -238,7 +239,7 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
     assert_eq!((code, done(&out)), (0, Some(serde_json::json!(["rescore"]))), "{complaint}");
     assert_eq!(
         runs(&mut client)[before..],
-        ["nightly done", "refold done", "retention done"].map(str::to_owned)
+        ["nightly done", "refold done", "retention done", "summarise done"].map(str::to_owned)
     );
     // And after one that is done, everything.
     let (_, out, _) = outcome(&home, &quick);
@@ -300,6 +301,7 @@ fn a_dry_run_writes_nothing() {
         &["rescore"],
         &["retention", "--as-of", "2045-01-01T00:00:00Z", "--force"],
         &["retention", "--apply", "--full", "--force"],
+        &["summarise"],
     ] {
         let (code, _, complaint) = outcome(&home, &[step, &["--dry-run", "--database", &url]].concat());
         assert!([0, 2].contains(&code), "{step:?}: {complaint}");

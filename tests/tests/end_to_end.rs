@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agreement;
+mod audit;
 mod batch;
 mod behaviour;
+mod claims;
 mod concurrency;
 mod configuration;
 mod crash;
@@ -29,4 +31,5 @@ mod seals;
 mod shop;
 mod subject;
 mod tls;
+mod unsubscribe;
 mod verify;

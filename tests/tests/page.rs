@@ -145,8 +145,7 @@ fn the_page_says_what_sql_counts_and_names_nobody() {
         let category = message["product_category"].as_str();
         let rows = client
             .query(
-                "SELECT jurisdiction, allowed, coalesce(basis, reason), contacts FROM consent.audit_permission
-                  WHERE message_kind = $1 AND product_category IS NOT DISTINCT FROM $2",
+                "SELECT jurisdiction, allowed, coalesce(basis, reason), contacts FROM consent.explain_audience($1, $2)",
                 &[&message["message_kind"].as_str(), &category],
             )
             .unwrap();

@@ -4,7 +4,7 @@
 //! pool is itself too small the smallest shown cell joins it. Every total on the page is a sum of what is shown.
 
 use super::figures::Refusals;
-use super::tally::Answer;
+use crate::permission::Answer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

@@ -4,20 +4,20 @@ use super::figures::{
     Binding, Ending, Ends, Evidence, Figures, Permission, Point, Problem, Refusals, Retained, Run, Sender,
     Similarity,
 };
-use super::tally::{Answer, Asked, DAY_MS, Permission as Counts, Tally, WITHOUT_PROOF};
+use super::tally::{Asked, DAY_MS, Permission as Counts, Tally, WITHOUT_PROOF};
 use super::{cells, figures};
 use crate::connection::Database;
+use crate::permission::{Answer, dirty};
 use crate::report::Report;
 use crate::states::{self, Snapshot};
 use anyhow::{Context, Result, anyhow};
 use chrono::{DateTime, Utc};
 use indicatif::ProgressBar;
 use pg_consent_policy::question::Question;
-use pg_consent_policy::state::State;
 use pg_consent_policy::time::Instant;
 use postgres::Client;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::thread;
 
 /// Runs shown, the latest.
@@ -101,9 +101,7 @@ fn count<'q>(
     let mut tally = tallies.into_iter().fold(Tally::new(asked), Tally::merge);
     // Left out of the decidable ones: from them something may have been taken away.
     if waiting > 0 {
-        let mut dirty = State::default();
-        dirty.dirty = true;
-        tally.add(&dirty.encode(), waiting);
+        tally.add(&dirty(), waiting);
     }
     Ok(tally)
 }
@@ -125,7 +123,11 @@ fn fill(permission: &mut Permission, counts: Counts<'_>, at: Instant) {
         .collect();
     permission.pooled = pooled;
     permission.without_proof = permission.sum(|a| !a.allowed && WITHOUT_PROOF.contains(&a.code.as_str()));
-    let (ends, pooled) = cells::publish(counts.ends.into_iter().collect());
+    let mut ends = BTreeMap::new();
+    for ((week, _, basis), contacts) in counts.ends {
+        *ends.entry((week, basis)).or_default() += contacts;
+    }
+    let (ends, pooled) = cells::publish(ends.into_iter().collect());
     permission.ends = ends
         .into_iter()
         .map(|((week, basis), contacts)| Ends {
@@ -149,13 +151,9 @@ fn minute(t: DateTime<Utc>) -> String {
 
 fn head(client: &mut Client) -> Result<Figures> {
     let row = client
-        .query_one(
-            "SELECT current_database()::text, now(),
-                    (SELECT count(*) FROM (SELECT r.contact_id FROM consent_data.restricted r
-                                           INTERSECT SELECT s.contact_id FROM consent_data.contact_state s) w)",
-            &[],
-        )
+        .query_one("SELECT current_database()::text, now()", &[])
         .context("is pg_consent set up in this database, and the role a member of consent_batch?")?;
+    let waiting = states::waiting(client)?;
     let senders = client.query(
         "SELECT name, country, is_default FROM consent_data.sender ORDER BY is_default DESC, sender_id",
         &[],
@@ -166,7 +164,7 @@ fn head(client: &mut Client) -> Result<Figures> {
     Ok(Figures {
         database: plain(row.get(0)),
         made_at: minute(row.get(1)),
-        waiting: row.get::<_, i64>(2) as u64,
+        waiting,
         senders: senders
             .iter()
             .map(|r| Sender { name: plain(r.get(0)), country: r.get(1), is_default: r.get(2) })
@@ -261,7 +259,7 @@ fn refusals(client: &mut Client) -> Result<Vec<Refusals>> {
 fn evidence(client: &mut Client) -> Result<Vec<Evidence>> {
     let rows = client.query(
         "SELECT kind, sender, coalesce(method, 'not stated'), events, without_evidence + empty_evidence
-           FROM consent.audit_evidence_gap ORDER BY 1, 2, 3",
+           FROM consent.report_evidence ORDER BY 1, 2, 3",
         &[],
     )?;
     let one = |r: &postgres::Row| Evidence {
@@ -276,7 +274,7 @@ fn evidence(client: &mut Client) -> Result<Vec<Evidence>> {
 
 fn retained(client: &mut Client) -> Result<Vec<Retained>> {
     let rows = client.query(
-        "SELECT sender, stage, rule, sum(contacts)::bigint, max(last_found_at) FROM consent.audit_retention
+        "SELECT sender, stage, rule, sum(contacts)::bigint, max(last_found_at) FROM consent_data.count_retention
           GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         &[],
     )?;

@@ -1,8 +1,8 @@
 //! What has to be decided contact by contact, counted in one pass over the states: every answer is the policy's.
 
 use super::segments::Segments;
+use crate::permission::{self, sum};
 use pg_consent_policy::codes::Reason;
-use pg_consent_policy::decide;
 use pg_consent_policy::question::Question;
 use pg_consent_policy::retention::{Stage, assess};
 use pg_consent_policy::state::{Atom, StateView};
@@ -30,16 +30,8 @@ impl Asked {
     }
 }
 
-/// (jurisdiction, allowed, basis or reason); "none" where no pack is for the contact's country.
-pub type Answer<'q> = (&'q str, bool, &'static str);
-
-/// Counts of one message.
-#[derive(Default)]
-pub struct Permission<'q> {
-    pub answers: BTreeMap<Answer<'q>, u64>,
-    /// (week from now, basis): permissions that end then.
-    pub ends: BTreeMap<(i64, &'static str), u64>,
-}
+/// Counts of one message, its ends by week from now.
+pub type Permission<'q> = permission::Permission<'q, i64>;
 
 pub struct Tally<'q> {
     asked: &'q Asked,
@@ -67,21 +59,10 @@ impl<'q> Tally<'q> {
     /// Takes in one contact's state. The same state several `times` over: contacts who deny until they are folded.
     pub fn add(&mut self, state: &[u8], times: u64) {
         self.contacts += times;
-        let country = StateView::new(state).ok().and_then(|v| v.profile).map(|p| p.country);
+        let at = self.asked.at.0;
         for (question, counts) in self.asked.audited.iter().zip(&mut self.permission) {
-            let jurisdiction =
-                country.and_then(|c| question.jurisdiction(c)).map_or("none", |(j, _)| j.id.as_str());
-            let answer = decide::decide(state, question, None);
-            let code = match &answer {
-                Ok(a) => a.basis.code(),
-                Err(d) => d.reason.code(),
-            };
-            *counts.answers.entry((jurisdiction, answer.is_ok(), code)).or_default() += times;
-            let Ok(allowed) = answer else { continue };
-            if let Some(end) = decide::last_instant_before(state, question, &allowed, self.asked.horizon()) {
-                let week = (end.0 - self.asked.at.0).max(0) / (7 * DAY_MS);
-                *counts.ends.entry((week, code)).or_default() += times;
-            }
+            counts
+                .add(state, question, times, self.asked.horizon(), |end| (end.0 - at).max(0) / (7 * DAY_MS));
         }
         self.add_retention(state, times);
         if let Ok(view) = StateView::new(state) {
@@ -102,16 +83,10 @@ impl<'q> Tally<'q> {
     }
 
     pub fn merge(mut self, other: Tally<'q>) -> Tally<'q> {
-        fn sum<K: Ord>(into: &mut BTreeMap<K, u64>, from: BTreeMap<K, u64>) {
-            for (key, n) in from {
-                *into.entry(key).or_default() += n;
-            }
-        }
         self.contacts += other.contacts;
         self.on_hold += other.on_hold;
         for (a, b) in self.permission.iter_mut().zip(other.permission) {
-            sum(&mut a.answers, b.answers);
-            sum(&mut a.ends, b.ends);
+            a.join(b);
         }
         sum(&mut self.retention_ends, other.retention_ends);
         self.segments.merge(other.segments);

@@ -236,9 +236,15 @@ impl Demo {
         self.client.batch_execute(&format!(
             "INSERT INTO consent_data.audit_question VALUES ('newsletter', '{CATEGORY}')"
         ))?;
+        println!(
+            "    The night counts what audit views show; a new question is counted at once by its step:\n"
+        );
+        println!("  $ consent-batch summarise");
+        self.batch(&["summarise"])?;
+        println!();
         let permissions = show::query(
             &mut self.client,
-            "SELECT jurisdiction, allowed, basis, reason, contacts FROM consent.audit_permission",
+            "SELECT jurisdiction, allowed, basis, reason, contacts, counted_at::timestamptz(0) FROM consent.audit_permission",
         )?;
         let counted: u64 = permissions.iter().filter_map(|r| r[4].parse::<u64>().ok()).sum();
         self.check(counted == 2469, "every customer counted once")?;

@@ -1,6 +1,7 @@
 //! What a night costs on millions of contacts, step by step, beside what one would otherwise run on the same rows:
 //! hand-written SQL, DuckDB, scipy and implicit. Equal results are checked; a difference ends the run.
 
+pub mod audit;
 pub mod catalogue;
 mod data;
 mod fill;
