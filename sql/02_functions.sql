@@ -83,10 +83,10 @@ COMMENT ON FUNCTION consent.can_send(text, text, text, text, text, timestamptz)
 
 CREATE FUNCTION consent._explain(
     state consent.state, message_kind text, product_category text, channel text, sender text, at timestamptz,
-    attempts timestamptz[])
+    attempts timestamptz[], texts timestamptz[] DEFAULT NULL)
     RETURNS jsonb
     LANGUAGE c STABLE PARALLEL SAFE COST 2000 AS 'MODULE_PATHNAME', '_explain_wrapper';
-COMMENT ON FUNCTION consent._explain(consent.state, text, text, text, text, timestamptz, timestamptz[])
+COMMENT ON FUNCTION consent._explain(consent.state, text, text, text, text, timestamptz, timestamptz[], timestamptz[])
     IS 'The answer with its grounds as JSON; a NULL state is an unknown contact.';
 CREATE FUNCTION consent._decide(state consent.state, question consent.compiled_question) RETURNS jsonb
     LANGUAGE c IMMUTABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', '_decide_wrapper';

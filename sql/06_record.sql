@@ -134,7 +134,9 @@ COMMENT ON FUNCTION consent._take_in(text, consent.state) IS 'Merges facts into 
 CREATE FUNCTION consent._record(
     contact text, kind text, at timestamptz, channels text[], category text, sender text, opt_out_offered text,
     refused boolean, from_person boolean, purposes text[], detail jsonb, evidence jsonb, address text, reason text,
-    recorded_at timestamptz)
+    recorded_at timestamptz,
+    -- Of an address that a token names: bound beside those of the contact, not in their place.
+    known_hash bytea DEFAULT NULL)
     RETURNS bigint
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -177,7 +179,8 @@ BEGIN
         END IF;
     END IF;
     PERFORM consent._hold_keys();
-    v_hash := consent.address_hash(v_channel, address, consent._country(contact));
+    v_hash := CASE WHEN key IS NULL AND known_hash IS NOT NULL THEN consent._canonical(known_hash)
+                   ELSE consent.address_hash(v_channel, address, consent._country(contact)) END;
     PERFORM consent._rekey(v_channel, address, consent._country(contact)) WHERE v_hash IS NOT NULL;
     IF key IS NULL AND v_hash IS NULL THEN
         RAISE EXCEPTION 'neither a contact nor an address is named' USING ERRCODE = 'null_value_not_allowed',
@@ -195,7 +198,8 @@ BEGIN
         RAISE EXCEPTION 'only administrators may say when an event was recorded' USING ERRCODE = 'insufficient_privilege',
             HINT = 'Leave recorded_at out.';
     END IF;
-    IF key IS NOT NULL AND NOT consent._has_source(contact) THEN
+    -- A token's contact had one when the token was made.
+    IF key IS NOT NULL AND known_hash IS NULL AND NOT consent._has_source(contact) THEN
         RAISE EXCEPTION 'the contact key has no prefix of a bound source' USING ERRCODE = 'invalid_parameter_value',
             HINT = format('Keys begin with one of %s.', (SELECT string_agg(DISTINCT b.source || ':', ', ') FROM consent_data.binding b WHERE b.kind = 'contacts'));
     END IF;
@@ -203,6 +207,11 @@ BEGIN
         RAISE EXCEPTION 'an opt-out from a category names none' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Name the category, or leave the scope out to opt out of everything.';
     END IF;
+    IF jsonb_typeof(evidence) <> 'object' AND consent._restricts(kind, false) THEN
+        -- A refusal needs none, so none can be wrong.
+        evidence := jsonb_build_object('as_given', evidence);
+    END IF;
+    PERFORM consent._check_evidence(kind, evidence);
     -- The ledger's constraints say so too, but their messages show the row.
     IF jsonb_typeof(detail) <> 'object' OR jsonb_typeof(evidence) <> 'object' THEN
         RAISE EXCEPTION '% must be a JSON object', CASE WHEN jsonb_typeof(detail) <> 'object' THEN 'detail' ELSE 'evidence' END
@@ -229,6 +238,8 @@ BEGIN
         v_groups := consent._reached(kind, channels, v_hash IS NOT NULL);
         v_hashes := ARRAY(
             SELECT v_hash WHERE v_hash IS NOT NULL
+            UNION
+            SELECT known_hash WHERE known_hash IS NOT NULL
             UNION
             -- The address the contact has now, and the one it had when it was last folded.
             SELECT unnest(a.hashes) FROM consent._addresses_now(contact) a WHERE a.channel_group = ANY (v_groups)
@@ -293,7 +304,7 @@ BEGIN
     RETURN v_event;
 END
 $$;
-COMMENT ON FUNCTION consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
+COMMENT ON FUNCTION consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz, bytea)
     IS 'Writes one fact to the ledger and into every state it concerns.';
 
 -- Refusals share the lock of an address, contacts who get it take it alone: either the fold sees the refusal, or the

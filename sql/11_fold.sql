@@ -245,6 +245,9 @@ BEGIN
     IF NOT consent._has_key() THEN
         RETURN 0;
     END IF;
+    IF consent._opt_outs_wait() THEN
+        PERFORM consent.settle_unread_tokens();
+    END IF;
     PERFORM consent._note_holders(max_contacts);
     PERFORM consent._look_for_gone();
     FOR r IN WITH due AS (

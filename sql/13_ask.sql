@@ -42,18 +42,46 @@ END
 $$;
 COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
 
-CREATE FUNCTION consent._attempts(contact text, sender text, upto timestamptz, known timestamptz) RETURNS timestamptz[]
+-- Calls that were recorded, and calls and texts that were claimed and neither released nor failed (as far as known by then). What is
+-- planned for later counts from the instant that is asked about: no order of claiming may make room for one more.
+CREATE FUNCTION consent._attempts_of(contact text, sender text, upto timestamptz, known timestamptz, but bigint, texts boolean) RETURNS timestamptz[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    v_sender integer := (SELECT s.sender_id FROM consent_data.sender s WHERE CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END);
+BEGIN
+    RETURN ARRAY(SELECT e.at FROM consent_data.event e
+                  WHERE NOT texts AND e.contact_id = key AND e.kind = 'call_attempt' AND e.at <= upto AND e.recorded_at <= known
+                    AND e.sender_id = v_sender
+                 UNION ALL
+                 SELECT least(greatest(d.decided_at, d.not_before), upto) FROM consent_data.decision d
+                  WHERE d.contact_id = key AND d.made_for = 'claim' AND d.allowed AND d.sender_id = v_sender
+                    AND CASE WHEN texts THEN d.channel = 'sms' ELSE d.channel IN ('phone_live', 'phone_auto') END
+                    AND d.decided_at <= least(upto, known) AND d.decided_at > greatest(upto, '2000-01-01Z') - interval '1 year'
+                    AND d.decision_id IS DISTINCT FROM but
+                    AND coalesce((SELECT o.outcome FROM consent_data.outcome o
+                                   WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.noted_at <= known), 'sent') = 'sent');
+END
+$$;
+COMMENT ON FUNCTION consent._attempts_of(text, text, timestamptz, timestamptz, bigint, boolean) IS 'Part of _attempts: of one key.';
+
+CREATE FUNCTION consent._attempts(contact text, sender text, upto timestamptz, known timestamptz, but bigint DEFAULT NULL, texts boolean DEFAULT false) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
-    RETURN ARRAY(SELECT e.at FROM consent_data.event e JOIN consent_data.sender s USING (sender_id)
-                  WHERE e.contact_id = key AND e.kind = 'call_attempt' AND e.at <= upto AND e.recorded_at <= known
-                    AND CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END);
+    IF EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key) THEN
+        RETURN ARRAY(SELECT unnest(consent._attempts_of(p, sender, upto, known, but, texts)) FROM consent._same_person(contact) p);
+    END IF;
+    RETURN consent._attempts_of(contact, sender, upto, known, but, texts);
 END
 $$;
-COMMENT ON FUNCTION consent._attempts(text, text, timestamptz, timestamptz) IS 'The call attempts that frequency limits count.';
+COMMENT ON FUNCTION consent._attempts(text, text, timestamptz, timestamptz, bigint, boolean)
+    IS 'The call attempts on a person that frequency limits count, or the texts that some count beside them. but: a claim that is left out.';
 
 CREATE FUNCTION consent._explain_send_as_of(
     contact text, message_kind text, product_category text, at timestamptz, known_at timestamptz, channel text, sender text)
@@ -65,6 +93,7 @@ DECLARE
     -- Compared with NULL, no event of the ledger would count, and with it no opt-out.
     v_at timestamptz := coalesce(at, statement_timestamp());
     v_known timestamptz := coalesce(known_at, 'infinity');
+    is_call boolean := coalesce(channel, (SELECT k.channel FROM consent_data.message_kind k WHERE k.name = message_kind), '') NOT IN ('email', 'post');
 BEGIN
     BEGIN
         key := consent._key(contact);
@@ -73,7 +102,8 @@ BEGIN
     END;
     RETURN consent._with_sources(key, consent._explain(
         consent._state_of(key, v_at, v_known), message_kind, product_category, channel, sender, v_at,
-        consent._attempts(key, sender, v_at, v_known)));
+        CASE WHEN is_call THEN consent._attempts(key, sender, v_at, v_known) END,
+        CASE WHEN is_call THEN consent._attempts(key, sender, v_at, v_known, NULL, true) END));
 END
 $$;
 COMMENT ON FUNCTION consent._explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
@@ -105,6 +135,7 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE;
     v_at timestamptz := coalesce(at, statement_timestamp());
+    is_call boolean := coalesce(channel, (SELECT k.channel FROM consent_data.message_kind k WHERE k.name = message_kind), '') NOT IN ('email', 'post');
     answer jsonb;
 BEGIN
     BEGIN
@@ -113,7 +144,8 @@ BEGIN
         key := NULL;
     END;
     answer := consent._explain(consent._current_state(key::text), message_kind, product_category, channel, sender, v_at,
-                               consent._attempts(key::text, sender, v_at, 'infinity'));
+                               CASE WHEN is_call THEN consent._attempts(key::text, sender, v_at, 'infinity') END,
+                               CASE WHEN is_call THEN consent._attempts(key::text, sender, v_at, 'infinity', NULL, true) END);
     -- The state knows only the present; the facts know earlier instants too.
     IF answer->>'reason' = 'history_needed' THEN
         RETURN consent._explain_send_as_of(key::text, message_kind, product_category, v_at, 'infinity', channel, sender);

@@ -158,7 +158,8 @@ BEGIN
           CASE WHEN i.via <> ALL (consent._codes('via')) THEN 'via is not known' END,
           CASE WHEN is_consent AND NOT i.purposes <@ consent._codes('purpose') THEN 'purposes is not known' END,
           CASE WHEN i.method <> ALL (consent._codes('method')) THEN 'method is not known' END,
-          CASE WHEN i.has_evidence AND i.evidence IS NULL THEN 'evidence is not a JSON object' END,
+          CASE WHEN i.has_evidence AND i.evidence IS NULL THEN 'evidence is not a JSON object'
+               WHEN is_consent THEN (SELECT format('evidence: `%s` is not %s', f[1], f[2]) FROM consent._evidence_fault('opt_in', i.evidence) f WHERE f IS NOT NULL) END,
           CASE WHEN i.expires <> 'never' THEN consent._import_time_problem('expires', i.expires, v_zone) END,
           CASE WHEN i.double_opt_in IS NOT NULL AND consent._import_boolean(i.double_opt_in) IS NULL THEN 'double_opt_in is not true or false' END,
           CASE WHEN i.confirmed_at IS NULL THEN consent._import_time_problem('confirmed_at', i.confirmed_text, v_zone) END,

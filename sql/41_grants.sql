@@ -110,7 +110,7 @@ GRANT EXECUTE ON FUNCTION consent._retention_due() TO consent_record, consent_au
 GRANT EXECUTE ON FUNCTION consent._retention_fault(integer) TO consent_audit;
 
 GRANT EXECUTE ON FUNCTION
-    consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz)
+    consent._record(text, text, timestamptz, text[], text, text, text, boolean, boolean, text[], jsonb, jsonb, text, text, timestamptz, bytea)
     TO consent_record;
 GRANT EXECUTE ON FUNCTION
     consent._pending_purposes(text, text[], text), consent.opt_out_addresses(text[], text, text, text, timestamptz), consent.address_hash(text, text, text)

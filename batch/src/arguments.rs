@@ -3,6 +3,7 @@
 use crate::page;
 use crate::refold::{Nightly, Refold};
 use crate::replay::Replay;
+use crate::seal::Seal;
 use crate::simulate::Simulate;
 use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -32,7 +33,7 @@ the system's), in the variables PGHOST, PGHOSTADDR, PGPORT, PGUSER, PGDATABASE, 
 PGSSLROOTCERT and so on, and in ~/.pgpass. Better not to give a password here: everybody on the machine can see the \
 command line.";
 
-/// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts.
+/// The nightly run of pg_consent: folds states anew, re-scores similar categories, retires stale contacts, seals the logs.
 #[derive(Debug, Clone, Parser)]
 #[command(version, about, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Arguments {
@@ -82,7 +83,7 @@ pub enum Step {
     /// Find whose data is near or past the end of its time, and do what is configured once announced. A dry run unless
     /// --apply.
     Retention(Retention),
-    /// refold, rescore, retention, summarise, and the report where --html names a file. Goes on where a night that was
+    /// refold, rescore, retention, seal, summarise, and the report where --html names a file. Goes on where a night that was
     /// broken off stopped.
     Nightly {
         #[command(flatten)]
@@ -92,15 +93,19 @@ pub enum Step {
         #[command(flatten)]
         retention: Retention,
         #[command(flatten)]
+        seal: Seal,
+        #[command(flatten)]
         resume: Resume,
         #[command(flatten)]
         page: page::Options,
     },
+    /// Seal what the logs got since the last seal: a tree of hashes, and a link in the chain.
+    Seal(Seal),
     /// Count over everybody what the audit views answer from.
     Summarise,
     /// The privacy officer's figures: in short, as JSON, or as a page with --html.
     Report(page::Options),
-    /// Compare the batch's verdicts with the server's; exit code 2 if any differ.
+    /// Compare the batch's verdicts with the server's, or (--seals) the logs with their seals; exit code 2 if any differ.
     Verify(Verify),
     /// Count who would gain or lose permission under a draft of the law or of own rules. Writes nothing.
     Simulate(Simulate),
@@ -174,7 +179,9 @@ impl Step {
             Step::Rescore(_) => "rescore",
             Step::Retention(_) => "retention",
             Step::Nightly { .. } => "nightly",
-            Step::Verify(_) => "verify",
+            Step::Seal(_) => "seal",
+            Step::Verify(Verify { seals: false, .. }) => "verify",
+            Step::Verify(Verify { seals: true, .. }) => "verify --seals",
             Step::Simulate(_) => "simulate",
             Step::Replay(_) => "replay",
             Step::Summarise => "summarise",

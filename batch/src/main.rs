@@ -17,6 +17,7 @@ mod report;
 mod rescore;
 mod retention;
 mod run;
+mod seal;
 mod shell;
 mod simulate;
 mod states;
@@ -46,11 +47,12 @@ fn main() -> ExitCode {
 /// The steps a command consists of.
 fn steps(step: &Step) -> Vec<Step> {
     match step {
-        Step::Nightly { fold, rescore, retention, page, .. } => {
+        Step::Nightly { fold, rescore, retention, seal, page, .. } => {
             let mut steps = vec![
                 Step::Refold(Refold { pending: false, mode: fold.refold }),
                 Step::Rescore(rescore.clone()),
                 Step::Retention(retention.clone()),
+                Step::Seal(seal.clone()),
                 Step::Summarise,
             ];
             steps.extend(page.html.is_some().then(|| Step::Report(page.clone())));

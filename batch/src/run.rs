@@ -7,7 +7,7 @@ use crate::pace::{self, Interrupted};
 use crate::record::{self, Night};
 use crate::report::Report;
 use crate::{
-    lock, page, refold, replay, rescore, retention, shell, simulate, status, steps, summary, verify,
+    lock, page, refold, replay, rescore, retention, seal, shell, simulate, status, steps, summary, verify,
 };
 use anyhow::{Context, Result, anyhow};
 use postgres::Client;
@@ -195,11 +195,15 @@ fn one_step(
 ) -> Result<Finding> {
     match step {
         Step::Refold(options) => refold::run(client, options, arguments, report),
+        Step::Verify(options) if options.seals => {
+            seal::verify(database, options.against.as_deref(), options.list.unwrap_or(1_000), report)
+        }
         Step::Verify(options) => verify::verify(database, options, report),
         Step::Rescore(options) => rescore::rescore(client, database, arguments, options, report),
         Step::Retention(options) => {
             retention::retention(client, database, arguments, options, run_id, report)
         }
+        Step::Seal(options) => seal::seal(client, database, arguments, options, report),
         Step::Summarise => summary::summarise(client, database, run_id, arguments.dry_run, report),
         Step::Report(options) => page::page(database, options, arguments.dry_run, report),
         Step::Nightly { .. }

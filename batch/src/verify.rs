@@ -19,6 +19,7 @@ use pg_consent_policy::question::Question;
 use pg_consent_policy::state::StateView;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::path::PathBuf;
 use tally::{Tally, differences};
 
 #[derive(Debug, Clone, Default, Args)]
@@ -31,10 +32,19 @@ pub struct Verify {
     /// What the sample is drawn by: the same seed draws the same contacts as long as the table stands still.
     #[arg(long, default_value_t = 1)]
     pub seed: u32,
-    /// Differences that are listed, of each question.
-    #[arg(long, default_value_t = 20)]
-    pub list: usize,
+    /// Differences that are listed, of each question: 20 where nothing else is asked for, of seals 1000.
+    #[arg(long)]
+    pub list: Option<usize>,
+    /// Verify that the logs are as they were sealed: names every row that was altered, removed or inserted since.
+    #[arg(long, conflicts_with_all = ["sample", "seed"])]
+    pub seals: bool,
+    /// Compare the seals with the heads in this file, which consent-batch seal --export wrote: finds a restored old backup.
+    #[arg(long, value_name = "FILE", requires = "seals")]
+    pub against: Option<PathBuf>,
 }
+
+/// Differences listed, of each question.
+const LISTED: usize = 20;
 
 /// Contacts asked about by key where all are compared.
 const BY_KEY: u32 = 1_000;
@@ -74,7 +84,8 @@ pub fn verify(database: &Database, options: &Verify, report: &Report) -> Result<
         }
     }
     let by_key = by_key(&mut snapshot, options, &messages, &questions, at, &mut found)?;
-    for d in found.iter().take(options.list * messages.len()) {
+    let list = options.list.unwrap_or(LISTED);
+    for d in found.iter().take(list * messages.len()) {
         let verdict = |yes| if yes { "yes" } else { "no" };
         report.line(
             &format!(
@@ -87,7 +98,7 @@ pub fn verify(database: &Database, options: &Verify, report: &Report) -> Result<
     let figures = json!({
         "at": at, "questions": messages.len(), "contacts": contacts, "by_key": by_key.compared,
         "by_key_noted": by_key.noted, "before_horizon": before_horizon + by_key.before_horizon, "differences": found.len(),
-        "examples": found.iter().take(options.list).map(to_json).collect::<Vec<_>>(),
+        "examples": found.iter().take(list).map(to_json).collect::<Vec<_>>(),
     });
     let outcome = if found.is_empty() { Outcome::Done } else { Outcome::Findings };
     Ok(Finding { outcome, figures })

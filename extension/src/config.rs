@@ -164,7 +164,9 @@ impl Config {
             compiled: RefCell::new(HashMap::new()),
         };
         pg::rows(
-            "SELECT key_type::text, marketing_off, similarity_version::int4, yes_rate FROM consent_data.setting",
+            // An opt-out that could not be read yet may be anybody's.
+            "SELECT key_type::text, marketing_off OR consent._opt_outs_wait(), similarity_version::int4, yes_rate \
+             FROM consent_data.setting",
             |r| {
                 config.key_type = match r.get::<String>(1).as_deref() {
                     Some("bigint") => KeyType::Int,

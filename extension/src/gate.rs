@@ -238,7 +238,7 @@ fn can_send_uuid(
 }
 
 /// The answer with its grounds, as a JSON object. `state` NULL is an unknown contact; `attempts` are the calls that
-/// frequency limits count.
+/// frequency limits count, `texts` those that count where a limit speaks of texts.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments)]
 fn _explain(
@@ -249,13 +249,16 @@ fn _explain(
     sender: Option<&str>,
     at: Option<i64>,
     attempts: Option<Array<'_, i64>>,
+    texts: Option<Array<'_, i64>>,
 ) -> Result<JsonB> {
     let config = config::current()?;
     let mut answer = match config.question(&ask(kind, category, channel, sender, at)) {
         Ok(question) => {
-            let call_attempts =
-                attempts.iter().flat_map(|a| a.iter()).flatten().map(config::instant).collect();
-            explain(state, &question, Some(&ContactLog { call_attempts })).to_json()
+            let instants = |list: &Option<Array<'_, i64>>| {
+                list.iter().flat_map(|a| a.iter()).flatten().map(config::instant).collect()
+            };
+            let log = ContactLog { call_attempts: instants(&attempts), texts: instants(&texts) };
+            explain(state, &question, Some(&log)).to_json()
         }
         Err((reason, _)) => Explanation::of_reason(reason).to_json(),
     };

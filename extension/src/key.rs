@@ -79,6 +79,22 @@ pub fn read_all(generations: &[Generation]) -> std::result::Result<Keys, Error> 
     sorted.into_iter().map(|g| read_generation(g, first)).collect()
 }
 
+/// The key of one generation: from memory where all are there, else from its file. A generation that the data does not know
+/// has no fingerprint: `None` where it has no file either, as after the restore of a dump older than it.
+pub fn of_generation(
+    number: i32,
+    first: i32,
+    fingerprint: Option<&[u8]>,
+) -> std::result::Result<Option<Vec<u8>>, Error> {
+    let Some(fingerprint) = fingerprint else { return Ok(read(&path(number, first)).ok()) };
+    let is_it = |key: &&Vec<u8>| address::fingerprint(key).is_ok_and(|f| f[..] == *fingerprint);
+    let kept = config::current().ok().and_then(|c| c.keys().ok()?.iter().find(is_it).cloned());
+    match kept {
+        Some(key) => Ok(Some(key)),
+        None => read_generation(&Generation { number, fingerprint: fingerprint.to_vec() }, first).map(Some),
+    }
+}
+
 thread_local! {
     static LOGGED: RefCell<Option<String>> = const { RefCell::new(None) };
 }

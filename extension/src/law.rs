@@ -26,6 +26,26 @@ fn _policy(jurisdiction: Option<&str>, at: Option<i64>) -> Result<JsonB> {
     Ok(JsonB(serde_json::to_value(rules).map_err(|_| Error::Configuration("rules in words".into()))?))
 }
 
+/// Of the law of a country: the jurisdiction, the last day for an opt-out of this instant to take effect, by what law, the
+/// last day for its answer, and by what law. Days are ISO 8601, and NULL where the law names none.
+#[pg_extern(sql = false)]
+fn _opt_out_law(country: Option<&str>, requested_at: Option<i64>) -> Result<Option<Vec<Option<String>>>> {
+    let (Some(country), Some(requested_at)) = (country.map(str::trim), requested_at) else { return Ok(None) };
+    let config = config::current()?;
+    let at = config::instant(requested_at);
+    let own =
+        config.packs().iter().find(|p| p.countries.iter().any(|c| c.code.eq_ignore_ascii_case(country)));
+    Ok(own.map(|p| {
+        vec![
+            Some(p.id.clone()),
+            p.last_day_to_act(country, at).map(|d| d.to_string()),
+            p.opt_out_deadline.as_ref().map(|d| d.citation.clone()),
+            p.last_day_to_answer(country, at).map(|d| d.to_string()),
+            p.answer_deadline.as_ref().map(|d| d.citation.clone()),
+        ]
+    }))
+}
+
 /// The last day on which an opt-out may still be without effect; NULL where the law names no number of days. No pack
 /// distinguishes regions in this.
 #[pg_extern(sql = false)]

@@ -13,7 +13,9 @@
 //! - [`law`]: the rules in words, and the deadline of an opt-out
 //! - [`key`]: the keys under which addresses are hashed
 //! - [`status`]: how a person stands, for screens
+//! - [`proof`]: seals over the logs, and whether a proof holds
 //! - [`retention`]: who may be retired, and the action in the CRM
+//! - [`token`]: links by which people opt out, and what evidence is worth
 //! - [`pg`]: everything unsafe
 #![deny(ffi_unwind_calls)]
 // pgrx keeps SQLSTATE, DETAIL and HINT only in this error type, and it is large.
@@ -32,8 +34,10 @@ mod key;
 mod law;
 #[allow(unsafe_code)]
 mod pg;
+mod proof;
 mod retention;
 mod status;
+mod token;
 mod values;
 
 pgrx::pg_module_magic!(name, version);

@@ -344,6 +344,13 @@ fn _has_profile(state: &[u8]) -> bool {
     StateView::new(state).is_ok_and(|v| v.profile.is_some())
 }
 
+/// The country of the master data; `NULL` where it is not known.
+#[pg_extern(sql = false)]
+fn _state_country(state: &[u8]) -> Option<String> {
+    let country = StateView::new(state).ok()?.profile?.country;
+    Some(String::from_utf8_lossy(&country).into_owned())
+}
+
 /// The state that a contact's master data leaves. A malformed country, region or zone counts as unknown, which
 /// denies: one bad row must not stop a fold of millions.
 #[pg_extern(sql = false)]

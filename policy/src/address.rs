@@ -81,7 +81,7 @@ pub fn fingerprint(key: &[u8]) -> Result<[u8; 8], AddressError> {
     full.first_chunk().copied().ok_or(AddressError::Key)
 }
 
-fn mac(key: &[u8]) -> Result<Hmac<Sha256>, AddressError> {
+pub(crate) fn mac(key: &[u8]) -> Result<Hmac<Sha256>, AddressError> {
     if key.len() < MIN_KEY_BYTES {
         return Err(AddressError::Key);
     }

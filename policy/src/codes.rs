@@ -157,6 +157,7 @@ codes!(
     RegisterListed = "register_listed", RegisterDelisted = "register_delisted", Click = "click",
     Open = "open", Login = "login", InboundContact = "inbound_contact", Bounce = "bounce", Sent = "sent",
     CallAttempt = "call_attempt", LegalHold = "legal_hold", LegalHoldReleased = "legal_hold_released",
+    Preference = "preference",
 });
 
 impl EventKind {

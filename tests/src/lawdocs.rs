@@ -5,7 +5,7 @@ mod holidays;
 use anyhow::Result;
 use chrono::Datelike;
 use pg_consent_policy::codes::Promotional;
-use pg_consent_policy::pack::{self, Deadline, Pack, Requirement, Rule, Switch};
+use pg_consent_policy::pack::{self, AnswerDeadline, Deadline, Pack, Requirement, Rule, Switch};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -184,6 +184,13 @@ fn facts(pack: &Pack) -> String {
         ),
     };
     rows.push(("When an opt-out takes effect", deadline));
+    if let Some(AnswerDeadline { months, citation }) = &pack.answer_deadline {
+        let time = if *months == 1 { "a month".to_owned() } else { format!("{months} months") };
+        rows.push((
+            "When whoever refused must be told",
+            format!("at the latest {time} after the request ({})", plain(citation)),
+        ));
+    }
     if !pack.holidays.is_empty() {
         rows.push(("Public holidays", holidays::words(&pack.holidays)));
     }

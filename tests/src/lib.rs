@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 
 pub mod bench;
+pub mod claims;
 pub mod cluster;
 pub mod conformance;
 pub mod crm;

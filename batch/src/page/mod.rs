@@ -10,7 +10,7 @@ mod sections;
 mod segments;
 mod tally;
 mod words;
-mod write;
+pub mod write;
 
 use crate::connection::Database;
 use crate::report::Report;

@@ -15,6 +15,8 @@ use chrono_tz::Tz;
 pub struct ContactLog {
     /// Call attempts of the asking sender, answered or not.
     pub call_attempts: Vec<Instant>,
+    /// Texts of the asking sender: they count where a limit speaks of texts, too.
+    pub texts: Vec<Instant>,
 }
 
 /// Whether a contract runs, and until when; the later the greater.

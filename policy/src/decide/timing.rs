@@ -2,7 +2,7 @@
 
 use super::case::{Case, ContactLog};
 use super::{Check, Denied};
-use crate::codes::Reason;
+use crate::codes::{Channel, Reason};
 use crate::pack::{Cap, Hours, Requirement, Rule, Span};
 use crate::question::Phase;
 use crate::time::{Instant, from_local, start_of_day};
@@ -81,7 +81,9 @@ pub(super) fn check_cap<'q>(
         hours => Instant(attempt.0 + i64::from(hours) * MS_PER_HOUR),
     };
     let counts = |t: &&Instant| **t <= case.at && case.at < free_again(**t);
-    let mut attempts: Vec<Instant> = log.call_attempts.iter().filter(counts).copied().collect();
+    let speaks_of_texts = rule.when.channels.is_none_or(|c| c.contains(Channel::Sms));
+    let texts: &[Instant] = if speaks_of_texts { &log.texts } else { &[] };
+    let mut attempts: Vec<Instant> = log.call_attempts.iter().chain(texts).filter(counts).copied().collect();
     if (attempts.len() as u32) < cap.attempts {
         return Ok(());
     }

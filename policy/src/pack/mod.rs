@@ -46,6 +46,9 @@ pub struct Pack {
     /// How soon an opt-out must have taken effect everywhere.
     #[serde(default)]
     pub opt_out_deadline: Option<Deadline>,
+    /// How soon whoever refused must be told what was done.
+    #[serde(default)]
+    pub answer_deadline: Option<AnswerDeadline>,
     #[serde(default)]
     pub holidays: Vec<Holiday>,
     #[serde(default)]
@@ -80,6 +83,14 @@ pub struct Deadline {
     /// The day of the request is the first of them (Spam Act s.18); otherwise the day after is (CASL s.11(3)).
     #[serde(default)]
     pub counts_the_day: bool,
+    pub citation: String,
+}
+
+/// The time for telling a person what was done on a request. Service messages of that kind pass every refusal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerDeadline {
+    pub months: u32,
     pub citation: String,
 }
 

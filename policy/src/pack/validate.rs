@@ -50,6 +50,9 @@ impl Pack {
                 fault(format!("countries[{i}].zone"), "expected an IANA time zone");
             }
         }
+        if self.answer_deadline.as_ref().is_some_and(|d| d.months > 12) {
+            faults.push(Fault { path: "answer_deadline.months".into(), problem: TOO_LONG.into() });
+        }
         if self.opt_out_deadline.as_ref().is_some_and(|d| d.business_days > 366) {
             faults.push(Fault { path: "opt_out_deadline.business_days".into(), problem: TOO_LONG.into() });
         }

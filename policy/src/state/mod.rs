@@ -164,6 +164,8 @@ impl State {
             Click | Login => {}
             InboundContact if fact.machine => {}
             OptInUnanswered | SystemOptIn | Open | Bounce | Sent | CallAttempt | BusinessTransferred => {}
+            // How often somebody wants to be written to is counted in the send log.
+            Preference => {}
             // What is left is a way of collecting the address, or a contact that the person sought.
             kind if own => {
                 state.add(Atom::Relation(Relation {

@@ -339,7 +339,7 @@ fn relisting_on_a_register_after_a_removal_is_not_treated_as_fresh() {
 #[test]
 fn what_the_operator_or_a_machine_did_leaves_no_trace() {
     use EventKind::*;
-    for kind in [SystemOptIn, OptInUnanswered, Open, Bounce, CallAttempt] {
+    for kind in [SystemOptIn, OptInUnanswered, Open, Bounce, CallAttempt, Preference] {
         assert_eq!(State::of_fact(&fact(kind, day(1))), State::default(), "{kind}");
     }
     for kind in [Click, Login, InboundContact] {

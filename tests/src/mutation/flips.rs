@@ -27,6 +27,7 @@ const NO_CONDITIONS: &[&str] = &[
     "argument",
     "obligations",
     "opt_out_deadline",
+    "answer_deadline",
     "warn_days",
     "renewal_days",
 ];

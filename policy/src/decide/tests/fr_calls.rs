@@ -156,7 +156,7 @@ fn a_fifth_attempt_in_thirty_days_waits_until_the_first_has_left_the_period() {
     let question = call().at("2026-09-15T11:00:00+02:00").question();
     let after = |days: &[&str]| {
         let call_attempts = days.iter().map(|d| t(&format!("{d}T15:00:00+02:00"))).collect();
-        let log = ContactLog { call_attempts };
+        let log = ContactLog { call_attempts, ..ContactLog::default() };
         decide(&consenting, &question, Some(&log)).map(|a| a.basis).map_err(|d| (d.reason, d.not_before))
     };
     // 17 August is the thirtieth day, today included; the 16th is over.
@@ -168,4 +168,22 @@ fn a_fifth_attempt_in_thirty_days_waits_until_the_first_has_left_the_period() {
     let five = ["2026-08-17", "2026-08-20", "2026-09-01", "2026-09-02", "2026-09-03"];
     assert_eq!(after(&five), capped("2026-09-19T00:00:00+02:00"));
     assert!(allows(&consenting, &question));
+}
+
+#[test]
+fn texts_count_where_the_limit_names_them_and_nowhere_else() {
+    let log = |at: &str| ContactLog { texts: vec![t(at); 4], ..ContactLog::default() };
+    let french = Contact::fr().fact(opt_in("2026-08-01")).bytes();
+    let question = call().at("2026-09-15T11:00:00+02:00").question();
+    assert!(decide(&french, &question, Some(&log("2026-09-15T10:30:00+02:00"))).is_ok());
+    // Florida: three calls or texts a day.
+    let signed = Fact { method: Some(Method::WrittenSigned), ..opt_in("2026-08-01") };
+    let floridian =
+        Contact::of("US").with(|p| p.region = "FL".into()).zone("America/New_York").fact(signed).bytes();
+    for channel in [Channel::Sms, Channel::PhoneLive] {
+        let question = marketing().on(channel).at("2026-09-15T11:00:00-04:00").question();
+        assert!(decide(&floridian, &question, Some(&ContactLog::default())).is_ok(), "{channel}");
+        let denied = decide(&floridian, &question, Some(&log("2026-09-15T10:30:00-04:00")));
+        assert_eq!(denied.map(|a| a.basis).map_err(|d| d.reason), Err(Reason::FrequencyCap), "{channel}");
+    }
 }

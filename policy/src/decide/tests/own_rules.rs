@@ -50,7 +50,10 @@ fn tightening_never_turns_a_no_into_a_yes() {
             ask.at = at.max(state.horizon);
             let (bytes, own) = (state.encode(), ask.question_under(&original));
             let tightened = ask.question_under(&applied.packs);
-            let log = ContactLog { call_attempts: vec![Instant(ask.at.0 - 90_000_000); 2] };
+            let log = ContactLog {
+                call_attempts: vec![Instant(ask.at.0 - 90_000_000); 2],
+                ..ContactLog::default()
+            };
             let (before, after) = (allows(&bytes, &own), allows(&bytes, &tightened));
             let what = || {
                 let by: Vec<_> = original[0].rules.iter().map(|r| json!(r).to_string()).collect();

@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn nothing_a_contact_did_makes_a_decision_panic(state in contact(), ask in question()) {
         let (bytes, question) = (state.encode(), ask.question());
-        let log = ContactLog { call_attempts: vec![ask.at; 5] };
+        let log = ContactLog { call_attempts: vec![ask.at; 5], ..ContactLog::default() };
         let _ = decide(&bytes, &question, Some(&log)).is_ok();
         let _ = assess(&bytes, &question).is_ok();
         let answer = explain(Some(&bytes), &question, Some(&log));

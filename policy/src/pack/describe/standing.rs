@@ -5,7 +5,7 @@ use crate::codes::Confidence;
 use crate::pack::{Country, Pack, Rule, Switch, When};
 use crate::question::PolicyDecision;
 use crate::time::Instant;
-use chrono::NaiveDate;
+use chrono::{Months, NaiveDate};
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -133,5 +133,13 @@ impl Pack {
             deadline.counts_the_day,
             &self.holidays,
         ))
+    }
+
+    /// The last day on which whoever refused at this instant may still be without an answer; `None` where the law asks for
+    /// none.
+    pub fn last_day_to_answer(&self, country: &str, requested_at: Instant) -> Option<NaiveDate> {
+        let deadline = self.answer_deadline.as_ref()?;
+        let day = requested_at.local_date(self.zone(self.country(country)));
+        day.checked_add_months(Months::new(deadline.months))
     }
 }

@@ -406,3 +406,15 @@ fn an_opt_out_is_not_given_more_days_than_the_law_gives() {
     assert_eq!(with_deadline(false).last_day_to_act("xc", request), day("2026-05-15"));
     assert_eq!(pack("gb").last_day_to_act("GB", request), None);
 }
+
+#[test]
+fn nobody_who_refused_waits_longer_for_an_answer_than_the_law_allows() {
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().ok();
+    // A month from 30 or 31 January ends with February. In London it is still the day before.
+    let request = at("2027-01-31T00:15:00+01:00");
+    assert_eq!(pack("fr").last_day_to_answer("FR", request), day("2027-02-28"));
+    assert_eq!(pack("gb").last_day_to_answer("GB", request), day("2027-02-28"));
+    assert_eq!(pack("gb").last_day_to_answer("GB", at("2027-02-01T00:15:00+01:00")), day("2027-02-28"));
+    assert_eq!(pack("eu").last_day_to_answer("AT", request), day("2027-02-28"));
+    assert_eq!(pack("us").last_day_to_answer("US", request), None);
+}

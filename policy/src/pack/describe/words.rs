@@ -224,6 +224,7 @@ pub(super) const fn event(kind: EventKind) -> &'static str {
         EventKind::CallAttempt => "a call attempt",
         EventKind::LegalHold => "a legal hold",
         EventKind::LegalHoldReleased => "the release of a legal hold",
+        EventKind::Preference => "a preference",
     }
 }
 

@@ -1,0 +1,21 @@
+-- Who may be written to, who may not (negative keys), limits that are never reached, and a table like the log without its meaning.
+CREATE SCHEMA crm;
+CREATE TABLE crm.customer (id bigint PRIMARY KEY, country text, email text, phone text);
+CREATE TABLE crm.sale (customer bigint, at timestamptz, category text);
+CREATE VIEW crm.bound_customer AS SELECT id AS contact_id, country, email, phone FROM crm.customer;
+CREATE VIEW crm.bound_sale AS SELECT customer AS contact_id, at, category, 'yes'::text AS opt_out_offered FROM crm.sale;
+INSERT INTO consent_data.sender (name, is_default) VALUES ('shop', true);
+INSERT INTO consent_data.category (name) VALUES ('shoes'), ('books');
+INSERT INTO crm.customer SELECT n, 'GB', format('person%s@example.org', n), NULL FROM generate_series(-:contacts, :contacts) n;
+INSERT INTO crm.sale SELECT n, now() - interval '1 month', CASE WHEN n > 0 THEN 'shoes' ELSE 'books' END FROM generate_series(-:contacts, :contacts) n;
+CREATE INDEX ON crm.sale (customer);
+SELECT consent.bind_contacts('crm.bound_customer'), consent.bind_purchases('crm.bound_sale', sender => 'shop');
+SELECT consent._refold_addresses(), consent._refold_fold();
+SELECT consent._refold_apply(1, 1000000);
+SELECT consent._refold_finish();
+INSERT INTO consent_data.frequency_cap (max_messages, per, reason) VALUES (1000000, 'month', 'never reached');
+CREATE SCHEMA plain;
+SELECT FROM consent.claim_send(1::bigint, 'newsletter', 'shoes');
+CREATE TABLE plain.template AS SELECT * FROM consent_data.decision;
+CREATE TABLE plain.decision (LIKE consent_data.decision INCLUDING DEFAULTS INCLUDING IDENTITY INCLUDING INDEXES);
+ANALYZE;
