@@ -177,7 +177,7 @@ END
 $$;
 COMMENT ON FUNCTION consent._claims_of(text, timestamptz) IS 'A person''s messages that count for limits, as far as they go out after an instant.';
 
--- The same message, and not another one under its name.
+-- The same message to the same person, and not another one under its name.
 CREATE FUNCTION consent._claimed_before(
     contact text, message_ref text, message_kind text, category_id integer, channel text, sender_id integer, hashes bytea[]) RETURNS bigint
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
@@ -185,11 +185,13 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
+    is_merged boolean := EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key);
     since timestamptz := clock_timestamp() - consent._claim_known();
     upto timestamptz := clock_timestamp() + interval '1 minute';
 BEGIN
     RETURN (SELECT d.decision_id FROM consent_data.decision d
-             WHERE d.contact_id = key AND d.decided_at > since AND d.decided_at <= upto AND d.made_for = 'claim' AND d.allowed
+             WHERE d.contact_id IN (SELECT key UNION ALL SELECT consent_data.key(p) FROM consent._same_person(contact) p WHERE is_merged)
+               AND d.decided_at > since AND d.decided_at <= upto AND d.made_for = 'claim' AND d.allowed
                AND d.message_ref = message_ref AND d.message_kind = message_kind AND d.channel = channel AND d.sender_id = sender_id
                AND d.category_id IS NOT DISTINCT FROM category_id AND (hashes IS NULL OR d.address_hash = ANY (hashes))
                AND coalesce((SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at), 'sent') = 'sent'
@@ -340,7 +342,7 @@ BEGIN
          WHERE m.sender_id = sender_id AND m.decision_id IS DISTINCT FROM but;
         v_sent := coalesce(v_sent, (SELECT max(p.decided_before) FROM consent_data.prune p WHERE p.log = 'decision' AND p.decided_before > v_since));
         IF v_sent IS NOT NULL THEN
-            answer := consent._explain(consent._merge(v_state, consent.fact('sent', v_sent, v_sent, sender_id, ARRAY[channel])),
+            answer := consent._explain(consent._merge(v_state, consent.fact('sent', least(v_sent, v_at), least(v_sent, v_at), sender_id, ARRAY[channel])),
                                        message_kind, product_category, channel, sender, v_at, NULL);
         END IF;
     END IF;

@@ -53,7 +53,9 @@ CREATE PROCEDURE consent._grant_unsubscribe()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $procedure$
 BEGIN
-    NULL;
+    -- Whoever has a token can use it.
+    REVOKE SELECT ON consent_data.unread_token FROM consent_audit, consent_batch;
+    GRANT SELECT (unread_token_id, channel, category, via, everything, received_at) ON consent_data.unread_token TO consent_audit, consent_batch;
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._grant_unsubscribe() IS 'Grants on the tables and views of this part; setup() calls it last.';
@@ -230,10 +232,11 @@ $$;
 COMMENT ON FUNCTION consent._opt_out_in_force(text, bytea, bytea[], integer, text, integer, timestamptz)
     IS 'The opt-out of a person from a sender, given and recorded since, that covers channel and category and is in force; NULL for none, and where that can''t be told.';
 
--- One that is older is recorded again: an opt-in that is dated in between may be recorded later.
+-- One that is older is recorded again: an opt-in that is dated in between may be recorded later. So is each in a transaction whose
+-- snapshot may not show the opt-in that came after it.
 CREATE FUNCTION consent._said_anew() RETURNS timestamptz
-    LANGUAGE sql VOLATILE PARALLEL SAFE
-    RETURN pg_catalog.clock_timestamp() - interval '1 hour';
+    LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN clock_timestamp() - interval '1 hour' ELSE 'infinity' END;
 COMMENT ON FUNCTION consent._said_anew() IS 'Since when an opt-out must have been recorded for the same, said again, not to be recorded once more.';
 
 CREATE FUNCTION consent.read_token(token text) RETURNS TABLE (sender text, channel text, product_category text, refused boolean)

@@ -109,8 +109,8 @@ DECLARE
     v_name text := (SELECT s.name FROM consent_data.sender s WHERE s.sender_id = v_sender);
     v_channel text := coalesce(channel, 'email');
     v_wanted integer[] := ARRAY(SELECT DISTINCT consent._category_id(w) FROM unnest(wanted) w WHERE w IS NOT NULL);
-    v_unwanted integer[] := ARRAY(SELECT DISTINCT consent._category_id(u) FROM unnest(unwanted) u WHERE u IS NOT NULL);
-    v_facts jsonb := coalesce(consent.state_json(consent._current_state(key::text))->'facts', '[]');
+    v_unwanted integer[] := ARRAY(SELECT c.category_id FROM consent_data.category c WHERE c.name = ANY (unwanted));
+    v_facts jsonb := '[]';
     v_so_already jsonb := '[]';
     v_limit integer;
     v_events bigint[] := '{}';
@@ -124,6 +124,13 @@ BEGIN
         RAISE EXCEPTION 'max_per_month is out of range' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give 1 to 1000, or no_limit => true to take an earlier one back. Who wants nothing opts out: consent.opt_out().';
     END IF;
+    -- A refusal that is not understood is one of everything, and nothing is agreed to beside it.
+    IF EXISTS (SELECT FROM unnest(unwanted) u WHERE u IS NOT NULL AND NOT EXISTS (SELECT FROM consent_data.category c WHERE c.name = u)) THEN
+        RAISE WARNING 'an unwanted category is not known: the opt-out covers all of them' USING HINT = 'The known categories are in consent_data.category.';
+        v_wanted := '{}';
+        v_events := v_events || consent._record(contact, 'opt_out', clock_timestamp(), ARRAY[v_channel], NULL, v_name, NULL, NULL, NULL, NULL,
+            '{"scope": "all", "via": "link"}', evidence, NULL, NULL, NULL);
+    END IF;
     -- What is both wanted and unwanted is unwanted.
     v_wanted := ARRAY(SELECT w FROM unnest(v_wanted) w WHERE w <> ALL (v_unwanted));
     IF cardinality(v_wanted) > 0 THEN
@@ -131,6 +138,13 @@ BEGIN
             RAISE EXCEPTION 'an opt-in covers the channel it names' USING ERRCODE = 'invalid_parameter_value', HINT = 'Call it once for each channel that the person chose.';
         END IF;
         PERFORM consent._check_evidence('opt_in', evidence);
+        BEGIN
+            PERFORM consent._take_refusals(ARRAY[key::text], NULL);
+        EXCEPTION WHEN OTHERS THEN
+            -- A view of the CRM that can't be read keeps its contacts from being folded, which denies.
+            NULL;
+        END;
+        v_facts := coalesce(consent.state_json(consent._current_state(key::text))->'facts', '[]');
         v_so_already := coalesce(jsonb_path_query_array(consent.preferences(key::text, v_name, v_channel), '$.categories[*] ? (@.wanted == true).name'), '[]');
         IF evidence IS NULL OR jsonb_strip_nulls(evidence) = '{}' THEN
             RAISE WARNING 'the opt-ins have no evidence' USING HINT = 'Where the law has the sender prove consent they allow nothing.';

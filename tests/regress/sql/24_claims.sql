@@ -104,6 +104,10 @@ SELECT cardinality(consent.set_preferences(9::bigint, max_per_month => 1)) AS wi
 SELECT consent.preferences(10::bigint)->'max_per_month' AS most, consent.set_preferences(10::bigint, max_per_month => 1) AS so_already;
 SELECT c.allowed, c.reason, c.cap FROM consent.claim_send(10::bigint, 'newsletter', 'shoes') c;
 SELECT c.allowed, c.reason, c.cap FROM consent.claim_send(10::bigint, 'newsletter', 'shoes') c;
+-- And one message, under whichever key.
+SELECT consent.set_preferences(10::bigint, no_limit => true) <> '{}' AS no_limit;
+INSERT INTO consent_data.decision (contact_id, message_kind, category_id, channel, sender_id, message_ref, allowed, made_for) VALUES (9, 'newsletter', 1, 'email', 1, 'once', true, 'claim');
+SELECT c.decision_id = d.decision_id OR NOT c.allowed AS the_same FROM consent_data.decision d, LATERAL consent.claim_send(10::bigint, 'newsletter', 'shoes', message_ref => d.message_ref) c WHERE d.message_ref = 'once';
 -- A call that nobody answered was an attempt; one that was not made was none.
 INSERT INTO consent_data.decision (contact_id, message_kind, channel, sender_id, message_ref, allowed, made_for)
 SELECT 2, 'marketing', 'phone_live', 1, 'call/' || o, true, 'claim' FROM unnest('{failed,released,sent}'::text[]) o;

@@ -205,9 +205,9 @@ fn a_call_outside_hours_waits_and_goes_through_when_it_was_told_to() {
         client.query_opt(sql, &[&at]).unwrap().map(|r| r.get(0))
     };
     assert_eq!(explained(hour + Duration::hours(2)).as_deref(), Some("fr.call_attempts/2"));
-    // The fourth holds its place when it is asked again, and one that is released no longer counts.
+    // The fourth holds its place when it is asked again, and one that is released no longer counts (one that failed was a call).
     assert!(recheck(&mut queue, then.id()).0.allowed);
-    assert_eq!(note(&mut queue, then.id(), "failed"), Ok(true));
+    assert_eq!(note(&mut queue, then.id(), "released"), Ok(true));
     assert_eq!(explained(hour + Duration::hours(2)), None);
     assert!(claim(&mut queue, 201, &call(hour + Duration::hours(2))).allowed);
 }
