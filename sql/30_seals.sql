@@ -337,6 +337,7 @@ DECLARE
     d record;
     n bigint;
     named bigint[];
+    pruned boolean;
 BEGIN
     -- Halfway between erased and not.
     RETURN QUERY
@@ -363,33 +364,50 @@ BEGIN
       FROM consent_data.decision y
      WHERE y.erased_at IS NOT NULL AND y.commitment IS NOT NULL
        AND NOT EXISTS (SELECT FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = y.erased_at);
-    -- As many as the records of the day say; and of each key, as many refusals.
+    -- As many as the records of the day say; and of each key, as many refusals. Decisions may have been pruned since.
     FOR d IN
-        SELECT coalesce(r.day, f.day) AS day, coalesce(r.n, 0) AS recorded, coalesce(f.n, 0) AS found
-          FROM (SELECT date_trunc('day', x.erased_at, 'UTC') AS day,
-                       sum(coalesce((x.figures->'removed'->>'event')::bigint, 0) + coalesce((x.figures->'removed'->>'event_by_address')::bigint, 0)) AS n
-                  FROM consent_data.erasure x GROUP BY 1) r
-          FULL JOIN (SELECT e.erased_at AS day, count(*) AS n FROM consent_data.event e
+        SELECT coalesce(r.log, f.log) AS log, coalesce(r.day, f.day) AS day, coalesce(r.n, 0) AS recorded, coalesce(f.n, 0) AS found
+          FROM (SELECT g.log, date_trunc('day', x.erased_at, 'UTC') AS day, sum(g.n) AS n
+                  FROM consent_data.erasure x,
+                       LATERAL (VALUES ('event', coalesce((x.figures->'removed'->>'event')::bigint, 0) + coalesce((x.figures->'removed'->>'event_by_address')::bigint, 0)),
+                                       ('decision', coalesce((x.figures->'removed'->>'decision')::bigint, 0))) g (log, n) GROUP BY 1, 2) r
+          FULL JOIN (SELECT 'event' AS log, e.erased_at AS day, count(*) AS n FROM consent_data.event e
                       WHERE e.erased_at IS NOT NULL AND e.commitment IS NOT NULL
                         AND EXISTS (SELECT FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = e.erased_at AND x.key_hash = coalesce(e.erased_as, x.key_hash))
-                      GROUP BY 1) f ON f.day = r.day
-         WHERE coalesce(r.n, 0) <> coalesce(f.n, 0) ORDER BY 1 LOOP
+                      GROUP BY 2
+                     UNION ALL
+                     SELECT 'decision', y.erased_at, count(*) FROM consent_data.decision y
+                      WHERE y.erased_at IS NOT NULL AND y.commitment IS NOT NULL
+                        AND EXISTS (SELECT FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = y.erased_at)
+                      GROUP BY 2) f ON f.log = r.log AND f.day = r.day
+         WHERE coalesce(r.n, 0) <> coalesce(f.n, 0) ORDER BY 1, 2 LOOP
         named := '{}';
-        IF d.found < d.recorded THEN
-            -- Of whom the key is known again: rows of the erased from before. Those found halfway above, and those removed, are named already.
+        n := 0;
+        pruned := d.log = 'decision' AND EXISTS (SELECT FROM consent_data.prune p WHERE p.log = 'decision');
+        IF d.found < d.recorded AND d.log = 'event' THEN
+            -- Of whom the key is known again: rows of the erased from before. Those found halfway above are named already.
             named := ARRAY(SELECT e.event_id FROM consent_data.event e
                             WHERE e.contact_id IS NOT NULL AND e.erased_at IS NULL AND e.commitment IS NULL
                               AND EXISTS (SELECT FROM consent_data.erasure x WHERE x.key_hash = consent._key_hash(e.contact_id::text)
                                              AND date_trunc('day', x.erased_at, 'UTC') = d.day AND e.entered_at < x.erased_at) ORDER BY 1);
-            RETURN QUERY SELECT 'unerased', 'event', u, format('of somebody erased on %s', (d.day AT TIME ZONE 'UTC')::date) FROM unnest(named) u;
             SELECT count(*) INTO n FROM consent_data.event e
              WHERE coalesce(e.erased_at, d.day) = d.day AND (e.commitment IS NOT NULL OR e.erased_at IS NOT NULL)
                AND (e.commitment IS NULL OR e.erased_at IS NULL
                     OR NOT EXISTS (SELECT FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = d.day AND x.key_hash = coalesce(e.erased_as, x.key_hash)));
+        ELSIF d.found < d.recorded THEN
+            -- Where nothing tells that one is missing, a claim that was being made during the erasure is none.
+            named := ARRAY(SELECT y.decision_id FROM consent_data.decision y
+                            WHERE y.contact_id IS NOT NULL AND y.erased_at IS NULL AND y.commitment IS NULL
+                              AND EXISTS (SELECT FROM consent_data.erasure x WHERE x.key_hash = consent._key_hash(y.contact_id::text)
+                                             AND date_trunc('day', x.erased_at, 'UTC') = d.day
+                                             AND y.decided_at < x.erased_at - CASE WHEN pruned THEN interval '1 minute' ELSE interval '0' END) ORDER BY 1);
+            SELECT count(*) INTO n FROM consent_data.decision y
+             WHERE coalesce(y.erased_at, d.day) = d.day AND (y.commitment IS NOT NULL) <> (y.erased_at IS NOT NULL);
         END IF;
-        IF d.found > d.recorded OR d.found + cardinality(named) + n < d.recorded THEN
+        RETURN QUERY SELECT 'unerased', d.log, u, format('of somebody erased on %s', (d.day AT TIME ZONE 'UTC')::date) FROM unnest(named) u;
+        IF d.found > d.recorded OR d.found + cardinality(named) + n < d.recorded AND NOT pruned THEN
             RETURN QUERY SELECT 'erasure_differs', 'erasure', min(x.erasure_id),
-                                format('%s events are erased as of %s, and the records of that day are of %s', d.found, (d.day AT TIME ZONE 'UTC')::date, d.recorded)
+                                format('%s rows of %s are erased as of %s, and the records of that day are of %s', d.found, d.log, (d.day AT TIME ZONE 'UTC')::date, d.recorded)
                            FROM consent_data.erasure x WHERE date_trunc('day', x.erased_at, 'UTC') = d.day;
         END IF;
     END LOOP;

@@ -122,6 +122,8 @@ pub fn seal(
         seals += 1;
         rows += leaves;
     }
+    // Only what is sealed goes; that it went is in the next seal.
+    let pruned: i64 = retrying(|| client.query_one("SELECT consent.prune_decisions()", &[]))?.get(0);
     let newest = newest(client)?;
     let mut outcome = Outcome::Done;
     if let Some(file) = &options.export {
@@ -139,7 +141,7 @@ pub fn seal(
     }
     let figures = json!({
         "seals": seals, "rows": rows, "seal": newest.as_ref().map(|s| s.seal.number), "head": newest.as_ref().map(|s| hex(&s.head)),
-        "waited_seconds": waited.as_secs_f64(), "seconds": began.elapsed().as_secs_f64(),
+        "pruned": pruned, "waited_seconds": waited.as_secs_f64(), "seconds": began.elapsed().as_secs_f64(),
     });
     Ok(Finding { outcome, figures })
 }

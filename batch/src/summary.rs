@@ -54,7 +54,7 @@ pub fn summarise(
         (tallies, parts.join().unwrap_or_else(|_| Err(anyhow!("the thread that reads the logs panicked"))))
     });
     bar.finish_and_clear();
-    let (tallies, mut parts) = (tallies?, parts?);
+    let (tallies, mut parts) = (tallies?, without_missing(parts?, report));
     let mut tally = tallies.into_iter().fold(new(), Tally::join);
     if waiting > 0 {
         tally.add(&dirty(), waiting);
@@ -95,13 +95,36 @@ fn questions(client: &mut Client, at: DateTime<Utc>) -> Result<Vec<Audited>> {
         .collect()
 }
 
-fn counted(client: &mut Client) -> Result<Map<String, Value>> {
-    let part = |name: &&str| {
+/// By part; none for a part whose view was dropped with one of the CRM's.
+fn counted(client: &mut Client) -> Result<Vec<(&'static str, Option<Value>)>> {
+    let part = |name: &&'static str| {
+        let there = "SELECT to_regclass('consent_data.count_' || $1) IS NOT NULL";
+        if !client.query_one(there, &[name])?.get::<_, bool>(0) {
+            return Ok((*name, None));
+        }
         let query = format!("SELECT coalesce(jsonb_agg(v), '[]') FROM consent_data.count_{name} v");
         let rows = client.query_one(&query, &[]).with_context(|| format!("counting {name}"))?.get(0);
-        Ok(((*name).to_owned(), rows))
+        Ok((*name, Some(rows)))
     };
     COUNTED_BY_THE_SERVER.iter().map(part).collect()
+}
+
+/// A part that can't be counted is left out, so that no old figure stands among new ones.
+fn without_missing(parts: Vec<(&'static str, Option<Value>)>, report: &Report) -> Map<String, Value> {
+    let mut found = Map::new();
+    for (name, rows) in parts {
+        match rows {
+            Some(rows) => drop(found.insert(name.to_owned(), rows)),
+            None => report.warn(
+                &format!(
+                    "{name} is not counted: the view consent_data.count_{name} is gone, as when a view of the CRM is dropped with \
+                     all that rests on it; CALL consent.setup() makes it again"
+                ),
+                &json!({"event": "not_counted", "step": "summarise", "part": name}),
+            ),
+        }
+    }
+    found
 }
 
 fn rows(audited: &[Audited], tally: &Tally<'_>) -> (Vec<Value>, Vec<Value>) {

@@ -26,6 +26,9 @@ const DATED: [(usize, &str); 3] = [(0, "entered_at"), (1, "decided_at"), (2, "no
 
 type Ids = [i64; LOGS.len()];
 
+/// Rows, by log and id, that are dated before they can have been written.
+type Backdated = Vec<(usize, i64)>;
+
 /// Below every id, and still a literal in SQL.
 const LOWEST: i64 = i64::MIN + 1;
 
@@ -169,7 +172,7 @@ impl One<'_> {
         leaves: &[Leaf],
         after: &Ids,
         upto: &Ids,
-    ) -> Result<(Vec<Difference>, Vec<(usize, i64)>)> {
+    ) -> Result<(Vec<Difference>, Backdated)> {
         let mut differences = Vec::new();
         let mut tasks = Vec::new();
         // Where the leaves of each log's range begin; those out of it are of no row that could be in the seal.

@@ -26,7 +26,8 @@ fn base() -> (Cluster, Client, PathBuf) {
     client.batch_execute("SELECT consent.opt_in(n::text) FROM generate_series(70, 75) n").unwrap();
     seal(&cluster, "postgres");
     client
-        .batch_execute("CREATE TABLE public.kept AS SELECT * FROM consent_data.event WHERE contact_id = 3; SELECT consent.erase('3', 'request')")
+        .batch_execute("CREATE TABLE public.kept AS SELECT * FROM consent_data.event WHERE contact_id = 3;
+             CREATE TABLE public.kept_decision AS SELECT * FROM consent_data.decision WHERE contact_id = 3; SELECT consent.erase('3', 'request')")
         .unwrap();
     assert_eq!(batch(&cluster, "postgres", &["seal", "--export", head.to_str().unwrap()]).0, 0);
     assert_eq!(verify(&cluster, "postgres", Some(&head)), []);
@@ -87,6 +88,11 @@ fn every_row_that_is_tampered_with_is_named_and_no_other() {
         ("UPDATE consent_data.event e SET contact_id = k.contact_id, evidence = k.evidence, reason = k.reason, detail = k.detail, address_hash = k.address_hash,
                  salt = k.salt, commitment = NULL, erased_at = NULL, erased_as = NULL FROM public.kept k WHERE k.event_id = e.event_id AND e.event_id = 3".into(),
          found(&[("unerased", "event", 3)])),
+        ("UPDATE consent_data.decision SET erased_at = date_trunc('day', now(), 'UTC'), contact_id = NULL, salt = NULL,
+                 commitment = consent._commitment(salt, consent._decision_personal(contact_id::text, address_hash, evidence, message_ref)) WHERE decision_id = 8".into(),
+         found(&[("erasure_differs", "erasure", 1)])),
+        ("UPDATE consent_data.decision d SET contact_id = k.contact_id, salt = k.salt, commitment = NULL, erased_at = NULL
+            FROM public.kept_decision k WHERE k.decision_id = d.decision_id".into(), found(&[("unerased", "decision", 3)])),
         ("UPDATE consent_data.event SET contact_id = 9, erased_at = NULL, erased_as = NULL WHERE event_id = 33".into(), found(&[("altered", "event", 33)])),
         ("UPDATE consent_data.event SET erased_as = NULL WHERE event_id = 33".into(), found(&[("erasure_differs", "erasure", 1)])),
         ("UPDATE consent_data.event SET erased_as = sha256('x') WHERE event_id = 33".into(), found(&[("erased_unrecorded", "event", 33)])),
