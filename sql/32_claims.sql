@@ -203,6 +203,7 @@ AS $$
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
     marketing boolean := NOT coalesce(consent._is_service(nature), false);
+    merged boolean := EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key);
 BEGIN
     RETURN QUERY
     SELECT 'frequency_cap/' || f.frequency_cap_id, f.max_messages, f.per, f.sender_id, f.message_kind, f.nature,
@@ -225,8 +226,10 @@ BEGIN
                   FROM (SELECT e.event_id, e.at, e.detail->'max_per_month' AS wish,
                                CASE WHEN 'any' = ANY (e.channels) OR cardinality(e.channels) = 0 THEN NULL
                                     ELSE (SELECT array_agg(DISTINCT c ORDER BY c) FROM unnest(e.channels) c) END AS channels
-                          FROM consent_data.event e
-                         WHERE e.contact_id = key AND e.kind = 'preference' AND e.sender_id = sender_id AND e.detail ? 'max_per_month') w
+                          -- Said on whichever record of the person.
+                          FROM (SELECT key AS id UNION ALL SELECT consent_data.key(p) FROM consent._same_person(contact) p WHERE merged AND p <> contact) person
+                          JOIN consent_data.event e ON e.contact_id = person.id
+                         WHERE e.kind = 'preference' AND e.sender_id = sender_id AND e.detail ? 'max_per_month') w
                  ORDER BY w.channels, w.at DESC, w.event_id DESC) p
          WHERE p.most IS NOT NULL AND (p.channels IS NULL OR channel = ANY (p.channels));
     END IF;
