@@ -42,7 +42,8 @@ END
 $$;
 COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
 
--- Calls that were recorded, and calls and texts that were claimed and neither released nor failed (as far as known by then). What is
+-- Calls that were recorded, and calls and texts that were claimed and not released (as far as known by then): a call that nobody
+-- answered was made (Code de la consommation, D223-9). What is
 -- planned for later counts from the instant that is asked about: no order of claiming may make room for one more.
 CREATE FUNCTION consent._attempts_of(contact text, sender text, upto timestamptz, known timestamptz, but bigint, texts boolean) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
@@ -62,7 +63,7 @@ BEGIN
                     AND d.decided_at <= least(upto, known) AND d.decided_at > greatest(upto, '2000-01-01Z') - interval '1 year'
                     AND d.decision_id IS DISTINCT FROM but
                     AND coalesce((SELECT o.outcome FROM consent_data.outcome o
-                                   WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.noted_at <= known), 'sent') = 'sent');
+                                   WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.noted_at <= known), 'sent') <> 'released');
 END
 $$;
 COMMENT ON FUNCTION consent._attempts_of(text, text, timestamptz, timestamptz, bigint, boolean) IS 'Part of _attempts: of one key.';
