@@ -23,7 +23,8 @@ pub struct Replay {
     #[arg(long, value_name = "NAME")]
     pub campaign: String,
     /// What was sent, from the sender's own log: a table or view with contact_id, message_kind and sent_at, and, where
-    /// they were not the usual ones, product_category, channel and sender. Without it, what was claimed and not taken back.
+    /// they were not the usual ones, product_category, channel and sender; with a column campaign, this campaign's rows.
+    /// Without it, what was claimed and not taken back.
     #[arg(long, value_name = "RELATION")]
     pub sends: Option<String>,
     /// Differences that are listed.
@@ -48,6 +49,10 @@ struct Send {
     channel: Option<String>,
     sender: Option<String>,
     at: DateTime<Utc>,
+    /// The claim it was sent on.
+    decision: Option<i64>,
+    /// There were fewer claims than messages.
+    extra: bool,
 }
 
 struct Difference {
@@ -61,20 +66,30 @@ struct Difference {
     /// The code that denies, or the basis.
     reason: Option<String>,
     rule: Option<String>,
-    /// What was recorded only after the message.
+    /// What was recorded only after the message, or between its claim and it.
     events: Option<Vec<i64>>,
 }
 
 pub fn replay(database: &Database, options: &Replay, report: &Report) -> Result<Outcome> {
     let mut snapshot = Snapshot::take(database)?;
-    let (past, erased) = match &options.sends {
-        None => claims(snapshot.client(), &options.campaign)?,
-        Some(relation) => (Past::Sends(sends(snapshot.client(), relation)?), 0),
+    let (past, mut erased, unreadable) = match &options.sends {
+        None => claims(snapshot.client(), &options.campaign).map(|(past, erased)| (past, erased, 0))?,
+        Some(relation) => sends(snapshot.client(), relation, &options.campaign)
+            .map(|(sends, bad)| (Past::Sends(sends), 0, bad))?,
     };
-    ensure_something(&past, erased, options)?;
+    ensure_something(&past, erased + unreadable, options)?;
     let bar = report.progress("replay", past.len() as u64);
-    let found = decide(database, &snapshot, &options.campaign, &past, &bar)?;
+    let mut found = decide(database, &snapshot, &past, &bar)?;
     bar.finish_and_clear();
+    let all = found.len();
+    found.retain(|d| d.cause != "erased");
+    erased += (all - found.len()) as i64;
+    if unreadable > 0 {
+        let text = format!(
+            "{unreadable} messages name no contact that could be one, no kind or no instant: nobody knows whether they were allowed"
+        );
+        report.warn(&text, &json!({"event": "finding", "what": "unreadable", "messages": unreadable}));
+    }
     let mut causes = BTreeMap::<&str, u64>::new();
     for d in &found {
         *causes.entry(&d.cause).or_default() += 1;
@@ -87,9 +102,10 @@ pub fn replay(database: &Database, options: &Replay, report: &Report) -> Result<
         report.line(&format!("  and {more} more"), &json!({"not_listed": more}));
     }
     let figures = json!({
-        "campaign": options.campaign, "messages": past.len(), "erased": erased, "differences": found.len(), "causes": causes,
+        "campaign": options.campaign, "messages": past.len(), "erased": erased, "unreadable": unreadable,
+        "differences": found.len(), "causes": causes,
     });
-    let outcome = if found.is_empty() { Outcome::Done } else { Outcome::Findings };
+    let outcome = if found.is_empty() && unreadable == 0 { Outcome::Done } else { Outcome::Findings };
     report.line(&words(options, &past, erased, &causes), &json!({"step": "replay", "figures": figures}));
     Ok(outcome)
 }
@@ -128,7 +144,10 @@ fn claims(client: &mut Client, campaign: &str) -> Result<(Past, i64)> {
     Ok((Past::Claims(row.get(0)), row.get(1)))
 }
 
-fn sends(client: &mut Client, relation: &str) -> Result<Vec<Send>> {
+/// The messages of the log with the claims they were sent on, and how many rows are none. The first message is held against the
+/// first claim that said yes and was not taken back, the second against the second; where there is none, against the latest claim
+/// before it, which said no or was taken back.
+fn sends(client: &mut Client, relation: &str, campaign: &str) -> Result<(Vec<Send>, i64)> {
     let row = client.query_one("SELECT to_regclass($1)::text", &[&relation])?;
     let quoted: Option<String> = row.get(0);
     let quoted = quoted.ok_or_else(|| anyhow!("there is no relation `{relation}`"))?;
@@ -144,34 +163,76 @@ fn sends(client: &mut Client, relation: &str) -> Result<Vec<Send>> {
         ensure!(has(needed), "{quoted} has no column {needed}");
     }
     let optional = |name: &str| if has(name) { format!("s.{name}::text") } else { "NULL::text".into() };
+    // A log without categories is of whatever was claimed.
+    let same_category =
+        if has("product_category") { "c.category IS NOT DISTINCT FROM m.category" } else { "true" };
+    let of_campaign = if has("campaign") { "s.campaign::text = $1" } else { "true" };
     let rows = client.query(
         &format!(
-            "SELECT s.contact_id::text, s.message_kind::text, {}, {}, {}, s.sent_at::timestamptz FROM {quoted} s
-              WHERE s.contact_id IS NOT NULL AND s.message_kind IS NOT NULL AND s.sent_at IS NOT NULL",
+            "WITH log AS MATERIALIZED (
+                 SELECT consent._key_or_null(s.contact_id::text) AS contact, s.message_kind::text AS kind, {} AS category,
+                        coalesce({}, k.channel) AS channel, coalesce({}, d.name) AS sender, s.sent_at::timestamptz AS sent
+                   FROM {quoted} s
+                   LEFT JOIN consent_data.message_kind k ON k.name = s.message_kind::text
+                   LEFT JOIN consent_data.sender d ON d.is_default
+                  WHERE {of_campaign}
+             ), message AS (
+                 SELECT l.*, row_number() OVER (PARTITION BY l.contact, l.kind, l.category, l.channel, l.sender ORDER BY l.sent) AS n
+                   FROM log l
+             ), claimed AS MATERIALIZED (
+                 SELECT d.decision_id, d.decided_at, d.contact_id::text AS contact, d.message_kind AS kind, c.name AS category, d.channel,
+                        s.name AS sender, d.allowed AND coalesce(o.outcome, 'sent') = 'sent' AS stands
+                   FROM consent_data.decision d
+                   LEFT JOIN consent_data.outcome o USING (decision_id, decided_at)
+                   LEFT JOIN consent_data.sender s USING (sender_id)
+                   LEFT JOIN consent_data.category c USING (category_id)
+                  WHERE d.campaign = $1 AND d.made_for = 'claim' AND d.contact_id IS NOT NULL
+             ), standing AS (
+                 SELECT c.*, row_number() OVER (PARTITION BY c.contact, c.kind, c.channel, c.sender{} ORDER BY c.decided_at) AS n
+                   FROM claimed c WHERE c.stands
+             )
+             SELECT m.contact, m.kind, m.category, m.channel, m.sender, m.sent, coalesce(c.decision_id, f.decision_id),
+                    c.decision_id IS NULL AND coalesce(f.stands, false)
+               FROM message m
+               LEFT JOIN standing c ON (c.contact, c.kind, c.channel, c.sender, c.n) = (m.contact, m.kind, m.channel, m.sender, m.n)
+                                   AND {same_category} AND c.decided_at <= m.sent
+               LEFT JOIN LATERAL (
+                    SELECT c.decision_id, c.stands FROM claimed c
+                     WHERE (c.contact, c.kind, c.channel, c.sender) = (m.contact, m.kind, m.channel, m.sender)
+                       AND {same_category} AND c.decided_at <= m.sent
+                     ORDER BY c.decided_at DESC LIMIT 1) f ON c.decision_id IS NULL
+              ORDER BY m.sent, m.contact",
             optional("product_category"),
             optional("channel"),
-            optional("sender")
+            optional("sender"),
+            if has("product_category") { ", c.category" } else { "" },
         ),
-        &[],
+        &[&campaign],
     )?;
-    Ok(rows
+    let all = rows.len();
+    let sends: Vec<Send> = rows
         .iter()
-        .map(|r| Send {
-            contact: r.get(0),
-            kind: r.get(1),
-            category: r.get(2),
-            channel: r.get(3),
-            sender: r.get(4),
-            at: r.get(5),
+        .filter_map(|r| {
+            Some(Send {
+                contact: r.get::<_, Option<String>>(0)?,
+                kind: r.get::<_, Option<String>>(1)?,
+                category: r.get(2),
+                channel: r.get(3),
+                sender: r.get(4),
+                at: r.get::<_, Option<DateTime<Utc>>>(5)?,
+                decision: r.get(6),
+                extra: r.get(7),
+            })
         })
-        .collect())
+        .collect();
+    let unreadable = (all - sends.len()) as i64;
+    Ok((sends, unreadable))
 }
 
 /// Over several sessions that see the same moment; the differences in the order of what was given.
 fn decide(
     database: &Database,
     snapshot: &Snapshot,
-    campaign: &str,
     past: &Past,
     bar: &ProgressBar,
 ) -> Result<Vec<Difference>> {
@@ -192,7 +253,7 @@ fn decide(
                 Past::Claims(ids) => {
                     client.query("SELECT * FROM consent._replay_claims($1)", &[&&ids[range]])?
                 }
-                Past::Sends(sends) => ask_of_sends(&mut client, campaign, &sends[range])?,
+                Past::Sends(sends) => ask_of_sends(&mut client, &sends[range])?,
             };
             found.extend(rows.iter().map(|row| (task, Difference::from(row))));
         }
@@ -212,20 +273,21 @@ fn decide(
     Ok(found.into_iter().map(|(_, difference)| difference).collect())
 }
 
-fn ask_of_sends(client: &mut Client, campaign: &str, sends: &[Send]) -> Result<Vec<Row>> {
+fn ask_of_sends(client: &mut Client, sends: &[Send]) -> Result<Vec<Row>> {
     fn column<'a, T>(sends: &'a [Send], of: impl Fn(&'a Send) -> T) -> Vec<T> {
         sends.iter().map(of).collect()
     }
     Ok(client.query(
-        "SELECT * FROM consent._replay_sends($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT * FROM consent._replay_sends($1, $2, $3, $4, $5, $6, $7, $8)",
         &[
-            &campaign,
             &column(sends, |s| s.contact.as_str()),
             &column(sends, |s| s.kind.as_str()),
             &column(sends, |s| s.category.as_deref()),
             &column(sends, |s| s.channel.as_deref()),
             &column(sends, |s| s.sender.as_deref()),
             &column(sends, |s| s.at),
+            &column(sends, |s| s.decision),
+            &column(sends, |s| s.extra),
         ],
     )?)
 }
@@ -238,8 +300,8 @@ impl From<&Row> for Difference {
             kind: row.get(2),
             at: row.get(3),
             cause: row.get(4),
-            known_then: row.get(5),
-            known_now: row.get(6),
+            known_then: row.get::<_, Option<bool>>(5).unwrap_or_default(),
+            known_now: row.get::<_, Option<bool>>(6).unwrap_or_default(),
             reason: row.get(7),
             rule: row.get(8),
             events: row.get(9),
@@ -264,7 +326,7 @@ impl Difference {
         }
         if let Some(events) = self.events.as_ref().filter(|e| !e.is_empty()) {
             let ids: Vec<String> = events.iter().map(i64::to_string).collect();
-            words += &format!(", recorded later: event {}", ids.join(", "));
+            words += &format!(", recorded meanwhile: event {}", ids.join(", "));
         }
         words
     }

@@ -104,15 +104,16 @@ mod tests {
     #[test]
     fn only_the_same_chain_that_is_as_long_agrees() {
         let (first, third) = (stored(1, 5), stored(3, 7));
+        let (other_first, other_third) = (stored(1, 6), stored(3, 8));
         let head = Exported::read(&line(&third, &first)).unwrap();
         assert_eq!(head.contradicts(Some(&first), Some(&third), 3), None);
         assert_eq!(head.contradicts(Some(&first), Some(&third), 9), None);
         let why = |first: Option<&Stored>, same, newest| head.contradicts(first, same, newest).unwrap();
         assert!(why(Some(&first), None, 2).contains("a backup"));
         assert!(why(None, None, 0).contains("a backup"));
-        assert!(why(Some(&first), Some(&stored(3, 8)), 4).contains("another head"));
+        assert!(why(Some(&first), Some(&other_third), 4).contains("another head"));
         assert!(why(Some(&first), None, 4).contains("another head"));
-        assert!(why(Some(&stored(1, 6)), Some(&third), 4).contains("another chain"));
+        assert!(why(Some(&other_first), Some(&third), 4).contains("another chain"));
     }
 
     #[test]
