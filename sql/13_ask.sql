@@ -43,8 +43,8 @@ $$;
 COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
 
 -- Calls that were recorded, and calls and texts that were claimed and not released (as far as known by then): a call that nobody
--- answered was made (Code de la consommation, D223-9). A claim counts when the last yes to it was given. What is planned for later counts from the instant that is
--- asked about: no order of claiming may make room for one more.
+-- answered was made (Code de la consommation, D223-9). A claim counts when the last yes to it was given. What is planned for later
+-- counts from the instant that is asked about: no order of claiming may make room for one more.
 CREATE FUNCTION consent._attempts_of(contact text, sender text, upto timestamptz, known timestamptz, but bigint, texts boolean) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 AS $$
