@@ -243,8 +243,9 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._hashes(bytea) IS 'Hashes that follow each other, in hexadecimal.';
 
-CREATE FUNCTION consent.prove(log text, row_id bigint) RETURNS jsonb
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- The chain is as long for every row: whoever has many proofs tells it once, from seal 2 on.
+CREATE FUNCTION consent._prove(log text, row_id bigint, with_chain boolean) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -287,10 +288,12 @@ BEGIN
             'index', l.position, 'size', s.leaves, 'root', encode(s.root, 'hex'),
             'path', consent._hashes(coalesce(consent._merkle_path(block, l.position % 1024), '') || coalesce(consent._merkle_path(s.blocks, l.position / 1024), '')),
             'seal', s.text, 'head', encode(s.head, 'hex'),
-            'chain', coalesce((SELECT jsonb_agg(a.text ORDER BY a.seal_id) FROM consent.audit_seal a WHERE a.seal_id > s.seal_id), '[]'),
-            'newest', (SELECT a.head FROM consent.audit_seal a ORDER BY a.seal_id DESC LIMIT 1));
+            'chain', CASE WHEN with_chain THEN consent._seal_chain(s.seal_id) ELSE '[]' END,
+            'newest', CASE WHEN with_chain THEN (SELECT a.head FROM consent.audit_seal a ORDER BY a.seal_id DESC LIMIT 1) ELSE encode(s.head, 'hex') END);
         IF consent.verify_proof(proof) THEN
-            RETURN proof;
+            RETURN CASE WHEN with_chain THEN proof ELSE proof - 'chain' || jsonb_build_object(
+                'chain_from', (SELECT count(*) - 1 FROM consent_data.seal x WHERE x.seal_id <= s.seal_id),
+                'newest', (SELECT encode(x.head, 'hex') FROM consent_data.seal x ORDER BY x.seal_id DESC LIMIT 1)) END;
         END IF;
         problem := 'seal_altered';
     END IF;
@@ -303,6 +306,32 @@ BEGIN
         ELSE 'the seals are not as they were made: consent-batch verify --seals says where' END);
 END
 $$;
+COMMENT ON FUNCTION consent._prove(text, bigint, boolean) IS 'prove(), or the same without the chain: chain_from says how many texts of seals come before its own, from seal 2 on.';
+
+CREATE FUNCTION consent._seal_chain(after integer) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(jsonb_agg(a.text ORDER BY a.seal_id), '[]') FROM consent.audit_seal a WHERE a.seal_id > after);
+END
+$$;
+COMMENT ON FUNCTION consent._seal_chain(integer) IS 'The texts of the seals after one, in order.';
+
+CREATE FUNCTION consent._seal_chain_holds() RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT coalesce(bool_and(x.number = x.n AND x.head = sha256(convert_to(x.text, 'UTF8')) AND x.previous = x.before), true)
+              FROM (SELECT s.seal_id AS number, row_number() OVER o AS n, s.head, a.text, s.previous,
+                           lag(s.head, 1, decode(repeat('00', 32), 'hex')) OVER o AS before
+                      FROM consent_data.seal s JOIN consent.audit_seal a USING (seal_id) WINDOW o AS (ORDER BY s.seal_id)) x);
+END
+$$;
+COMMENT ON FUNCTION consent._seal_chain_holds() IS 'Whether each seal has the head of its text, and follows the one before.';
+
+CREATE FUNCTION consent.prove(log text, row_id bigint) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT consent._prove(log, row_id, true) $$;
 COMMENT ON FUNCTION consent.prove(text, bigint)
     IS 'The proof that a row of a log (event, decision, outcome, erasure, prune) is as it was when sealed: its text, the path to the tree''s root, the seal, and the chain to the newest head. Without personal data. Where there is none: proved false, and why.';
 

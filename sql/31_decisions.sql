@@ -309,45 +309,54 @@ END
 $$;
 COMMENT ON FUNCTION consent._sealed_upto(text) IS 'The last row of a log (decision, outcome) that is sealed; 0: none.';
 
--- Rows of one month of a log, and whether all are sealed.
-CREATE FUNCTION consent._log_month(log text, relation text) RETURNS TABLE (first_id bigint, last_id bigint, rows bigint, is_sealed boolean)
-    LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
+-- Rows of one month of a log, its partition's and what lies in the default one, and whether all are sealed.
+CREATE FUNCTION consent._log_month(log text, month text) RETURNS TABLE (first_id bigint, last_id bigint, rows bigint, is_sealed boolean)
+    LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
-    IF to_regclass('consent_data.' || relation) IS NULL THEN
-        RETURN;
-    END IF;
     RETURN QUERY EXECUTE format('SELECT min(t.%1$I), max(t.%1$I), count(*), coalesce(max(t.%1$I) <= consent._sealed_upto(%2$L), true)
-                                   FROM consent_data.%3$I t', log || '_id', log, relation);
+                                   FROM consent_data.%2$I t WHERE t.decided_at >= $1 AND t.decided_at < $1 + interval ''1 month''', log || '_id', log)
+           USING to_date(month, 'YYYY_MM')::timestamptz;
 END
 $$;
-COMMENT ON FUNCTION consent._log_month(text, text) IS 'What a partition of a log holds; no row where there is no such partition.';
+COMMENT ON FUNCTION consent._log_month(text, text) IS 'What a log (decision, outcome) holds of a month (2026_01).';
 
--- A month's decisions and their outcomes go together, or not at all.
+-- A month's decisions and their outcomes go together, or not at all, wherever they lie.
 CREATE FUNCTION consent._prune_month(month text, before timestamptz) RETURNS bigint
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
     log text;
     part text;
     m record;
     n bigint := 0;
+    spilled bigint;
 BEGIN
     -- In this order everywhere. A late outcome waits here, or is seen.
     LOCK TABLE consent_data.decision IN ACCESS EXCLUSIVE MODE;
     LOCK TABLE consent_data.outcome IN ACCESS EXCLUSIVE MODE;
     FOREACH log IN ARRAY ARRAY['decision', 'outcome'] LOOP
-        part := log || '_' || month;
-        CONTINUE WHEN to_regclass('consent_data.' || part) IS NULL;
-        SELECT x.* INTO STRICT m FROM consent._log_month(log, part) x;
+        SELECT x.* INTO STRICT m FROM consent._log_month(log, month) x;
         IF NOT m.is_sealed THEN
             RAISE EXCEPTION 'rows came in that are not sealed yet' USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
         IF m.rows > 0 THEN
             INSERT INTO consent_data.prune (log, decided_before, first_id, last_id, rows) VALUES (log, before, m.first_id, m.last_id, m.rows);
         END IF;
-        EXECUTE format('ALTER TABLE consent_data.%I DETACH PARTITION consent_data.%I', log, part);
-        EXECUTE format('DROP TABLE consent_data.%I', part);
+        part := log || '_' || month;
+        IF to_regclass('consent_data.' || part) IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE consent_data.%I DETACH PARTITION consent_data.%I', log, part);
+            EXECUTE format('DROP TABLE consent_data.%I', part);
+        END IF;
+        -- The rest of the month, which came while it had no partition. Nobody else gets in while the trigger is off.
+        part := log || '_default';
+        EXECUTE format('SELECT count(*) FROM consent_data.%I WHERE decided_at >= $1 AND decided_at < $2', part)
+           INTO spilled USING before - interval '1 month', before;
+        IF spilled > 0 THEN
+            EXECUTE format('ALTER TABLE consent_data.%I DISABLE TRIGGER append_only_row', part);
+            EXECUTE format('DELETE FROM consent_data.%I WHERE decided_at >= $1 AND decided_at < $2', part) USING before - interval '1 month', before;
+            EXECUTE format('ALTER TABLE consent_data.%I ENABLE TRIGGER append_only_row', part);
+        END IF;
         n := n + m.rows;
     END LOOP;
     RETURN n;
@@ -366,20 +375,22 @@ DECLARE
     month text;
     n bigint := 0;
 BEGIN
-    FOR month IN SELECT DISTINCT substring(c.relname FROM '_([0-9]{4}_[0-9]{2})$')
+    FOR month IN SELECT substring(c.relname FROM '_([0-9]{4}_[0-9]{2})$')
                    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                   WHERE i.inhparent IN ('consent_data.decision'::regclass, 'consent_data.outcome'::regclass)
                     AND c.relname ~ '^(decision|outcome)_[0-9]{4}_[0-9]{2}$'
+                 UNION SELECT to_char(d.decided_at, 'YYYY_MM') FROM consent_data.decision_default d WHERE d.decided_at < oldest
+                 UNION SELECT to_char(o.decided_at, 'YYYY_MM') FROM consent_data.outcome_default o WHERE o.decided_at < oldest
                   ORDER BY 1 LOOP
         before := to_date(month, 'YYYY_MM')::timestamp + interval '1 month';
         -- Without a limit nothing is old enough.
         EXIT WHEN oldest IS NULL OR before > oldest;
         CONTINUE WHEN EXISTS (
-            SELECT FROM unnest(ARRAY['decision', 'outcome']) l (log), LATERAL consent._log_month(l.log, l.log || '_' || month) x
+            SELECT FROM unnest(ARRAY['decision', 'outcome']) l (log), LATERAL consent._log_month(l.log, month) x
              WHERE NOT x.is_sealed);
         BEGIN
             n := n + consent._prune_month(month, before);
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR object_not_in_prerequisite_state THEN
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR object_not_in_prerequisite_state OR object_in_use THEN
             RAISE WARNING 'the decisions of % are kept for now', replace(month, '_', '-')
                 USING HINT = 'The log is in use, or not sealed; the next night tries again.';
         END;

@@ -74,16 +74,19 @@ BEGIN
                    count(*) AS sent, 0 AS refused
               FROM consent_data.sent_message m GROUP BY 1, 2, 3, 4, 5
             UNION ALL
-            SELECT date_trunc('month', m.decided_at AT TIME ZONE 'UTC')::date, m.message_kind, m.campaign, m.sender_id, m.channel, 0, 1
-              FROM consent_data.event e,
-                   LATERAL (SELECT n.* FROM consent_data.sent_message n
-                             WHERE n.contact_id = e.contact_id AND n.sender_id = e.sender_id AND n.decided_at <= e.at
-                               AND n.decided_at > e.at - interval '30 days' AND consent._covers(e.kind, e.channels, n.channel)
-                             ORDER BY n.decided_at DESC, n.decision_id DESC LIMIT 1) m
-             WHERE e.kind IN ('opt_out', 'objection', 'erasure_request')
-               AND e.at >= (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '23 months') AT TIME ZONE 'UTC'
-               -- What the person did, once: no clean-up of ours, and no copy that a merge made.
-               AND e.detail->>'via' IS DISTINCT FROM 'system' AND e.detail->'merged_from' IS NULL) x
+            (SELECT DISTINCT ON (e.contact_id, m.sender_id, m.message_kind, date_trunc('month', m.decided_at AT TIME ZONE 'UTC'))
+                    date_trunc('month', m.decided_at AT TIME ZONE 'UTC')::date, m.message_kind, m.campaign, m.sender_id, m.channel, 0, 1
+               FROM consent_data.event e,
+                    LATERAL (SELECT n.* FROM consent_data.sent_message n
+                              WHERE n.contact_id = e.contact_id AND n.sender_id = e.sender_id AND n.decided_at <= e.at
+                                AND n.decided_at > e.at - interval '30 days' AND consent._covers(e.kind, e.channels, n.channel)
+                              ORDER BY n.decided_at DESC, n.decision_id DESC LIMIT 1) m
+              WHERE e.kind IN ('opt_out', 'objection', 'erasure_request')
+                AND e.at >= (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '23 months') AT TIME ZONE 'UTC'
+                -- What the person did: no clean-up of ours, and no copy that a merge made.
+                AND e.detail->>'via' IS DISTINCT FROM 'system' AND e.detail->'merged_from' IS NULL
+              -- A person who says it again is one person: the first time counts.
+              ORDER BY e.contact_id, m.sender_id, m.message_kind, date_trunc('month', m.decided_at AT TIME ZONE 'UTC'), e.at, e.event_id)) x
       LEFT JOIN consent_data.sender s USING (sender_id)
      GROUP BY 1, 2, 3, 4, 5;
     COMMENT ON VIEW consent_data.count_opt_out_rate IS 'Counts consent.audit_opt_out_rate as of now.';
@@ -217,7 +220,7 @@ BEGIN
       FROM consent_data.summary s,
            jsonb_to_recordset(s.rows) x (month date, message_kind text, campaign text, sender text, channel text, sent bigint, refused bigint)
      WHERE s.part = 'opt_out_rate';
-    COMMENT ON VIEW consent.audit_opt_out_rate IS 'Privacy officer and marketing: which messages make people refuse? Refusals per thousand messages claimed and sent in a month, of 24 months; a refusal counts against the last message of that sender within the 30 days before it. Refusals of people erased since count against none.';
+    COMMENT ON VIEW consent.audit_opt_out_rate IS 'Privacy officer and marketing: which messages make people refuse? Refusals per thousand messages claimed and sent in a month, of 24 months; a refusal counts against the last message of that sender within the 30 days before it, and a person once a kind of message and month. Refusals of people erased since count against none.';
 
     CREATE OR REPLACE VIEW consent.audit_service_share AS
     SELECT x.message_kind, x.nature, x.campaign, x.sender, x.messages, x.to_refused, x.erased_since,

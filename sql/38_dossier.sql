@@ -26,10 +26,8 @@ AS $$
 DECLARE
     proof jsonb;
 BEGIN
-    IF to_regprocedure('consent.prove(text, bigint)') IS NULL THEN
-        RETURN jsonb_build_object('proof', NULL, 'why_no_proof', 'this version makes no seals');
-    END IF;
-    EXECUTE 'SELECT consent.prove($1, $2)' INTO proof USING log, row_id;
+    -- Every proof ends with the same seals: the dossier tells them once.
+    proof := consent._prove(log, row_id, false);
     IF (proof->>'proved')::boolean THEN
         RETURN jsonb_build_object('proof', proof);
     END IF;
@@ -169,32 +167,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._dossier_law(jsonb) IS 'The text of the rules that the parts of a dossier rest on.';
 
--- Every proof ends with the same seals: they are told once, and each proof says from which on they are its own.
-CREATE FUNCTION consent._chain_apart(document jsonb, chain jsonb) RETURNS jsonb
-    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN CASE jsonb_typeof(document)
-        WHEN 'array' THEN (SELECT coalesce(jsonb_agg(consent._chain_apart(a.value, chain) ORDER BY a.n), '[]')
-                             FROM jsonb_array_elements(document) WITH ORDINALITY a (value, n))
-        WHEN 'object' THEN (SELECT coalesce(jsonb_object_agg(o.key, CASE
-                                    WHEN o.key = 'proof' AND jsonb_typeof(o.value->'chain') = 'array'
-                                    THEN o.value - 'chain' || jsonb_build_object('chain_from', jsonb_array_length(chain) - jsonb_array_length(o.value->'chain'))
-                                    WHEN o.key IN ('outcome', 'facts', 'facts_kept_after_erasure', 'decisions', 'erasures') THEN consent._chain_apart(o.value, chain)
-                                    ELSE o.value END), '{}')
-                              FROM jsonb_each(document) o)
-        ELSE document END;
-END
-$$;
-COMMENT ON FUNCTION consent._chain_apart(jsonb, jsonb) IS 'A part of a dossier whose proofs point into one chain of seals.';
-
 CREATE FUNCTION consent.dossier(contact text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
     v_key text := consent._key(contact);
     parts jsonb;
-    chain jsonb;
 BEGIN
     IF v_key IS NULL THEN
         RAISE EXCEPTION 'no contact is named' USING ERRCODE = 'null_value_not_allowed', HINT = 'Name the contact by its key.';
@@ -202,8 +180,6 @@ BEGIN
     -- The one that was asked for first.
     SELECT jsonb_agg(consent._dossier_of(p.key) ORDER BY p.key <> v_key, p.n) INTO parts
       FROM consent._same_person(v_key) WITH ORDINALITY p (key, n);
-    SELECT j.chain INTO chain FROM jsonb_path_query(parts, '$.**.proof.chain') j (chain)
-     WHERE jsonb_typeof(j.chain) = 'array' ORDER BY jsonb_array_length(j.chain) DESC LIMIT 1;
     RETURN jsonb_build_object(
         'dossier', jsonb_build_object('contact', v_key, 'made_at', statement_timestamp(), 'made_by', session_user, 'made_in', current_database(),
             'pg_consent', (SELECT x.extversion FROM pg_extension x WHERE x.extname = 'pg_consent'),
@@ -218,13 +194,14 @@ BEGIN
             'Nothing of other people is in here. Refusals by others that bind this contact, because they share an address, are named without saying whose they are.'),
         'how_to_verify', jsonb_build_array(
             'proof.content is the text of the row that was sealed. Its hash, SHA-256 of a zero byte and the text, is proof.leaf; with proof.path it gives proof.root (RFC 9162, section 2.1.3.2), which stands in proof.seal, the text of that day''s seal; proof.head is the hash of that text.',
-            'seal_chain has the texts of the seals since, in their order, told once for all proofs: the chain of a proof is seal_chain without its first chain_from texts. Each text holds the head of the seal before it; the hash of the last is proof.newest. Compare it with the head that was kept elsewhere: by it the whole record until then is fixed.',
+            'seal_chain has the texts of all seals but the first, in their order, told once for all proofs: the chain of a proof is seal_chain without its first chain_from texts. Each text holds the head of the seal before it; the hash of the last is proof.newest. Compare it with the head that was kept elsewhere: by it the whole record until then is fixed. seal_chain_holds: false says that seals are not as they were made; consent-batch verify --seals says which.',
             'personal_part.text is what the row says of the person. SHA-256 of the salt, a space and that text is personal_part.sha256, which stands in proof.content under personal: so the evidence shown here is the evidence that was sealed. After an erasure only the hash is left.',
             'With pg_consent at hand, give consent.verify_proof() a proof with its chain put back.'),
-        'contact', consent._chain_apart(parts->0, chain),
-        'merged_contacts', consent._chain_apart(parts - 0, chain),
+        'contact', parts->0,
+        'merged_contacts', parts - 0,
         'law', consent._dossier_law(parts),
-        'seal_chain', coalesce(chain, '[]'));
+        'seal_chain', consent._seal_chain(coalesce((SELECT min(s.seal_id) FROM consent_data.seal s), 0)),
+        'seal_chain_holds', consent._seal_chain_holds());
 END
 $$;
 COMMENT ON FUNCTION consent.dossier(text)

@@ -81,6 +81,16 @@ fn newest(client: &mut impl GenericClient) -> Result<Option<Stored>> {
     Ok(client.query_opt(&format!("{COLUMNS} ORDER BY seal_id DESC LIMIT 1"), &[])?.as_ref().map(stored))
 }
 
+/// The numbers of seals of which only leaves are left, after the newest or before the first. Each is one step down an index.
+fn without_seal(client: &mut Client, newest: i64) -> Result<Vec<i64>> {
+    let sql = "WITH RECURSIVE s (id) AS (
+                   SELECT min(l.seal_id) FROM consent_data.seal_leaf l
+                   UNION ALL
+                   SELECT (SELECT min(l.seal_id) FROM consent_data.seal_leaf l WHERE l.seal_id > s.id) FROM s WHERE s.id IS NOT NULL)
+               SELECT s.id::bigint FROM s WHERE s.id > $1::bigint OR s.id < 1 ORDER BY 1";
+    Ok(client.query(sql, &[&newest])?.iter().map(|row| row.get(0)).collect())
+}
+
 /// How far the logs are, and who may still be writing something up to there.
 struct Horizon {
     read_at: DateTime<Utc>,
@@ -103,6 +113,16 @@ pub fn seal(
         return count(client, &horizon);
     }
     retrying(|| client.execute("SELECT consent.maintain_partitions()", &[]))?;
+    let last = newest(client)?.map_or(0, |s| s.seal.number);
+    if let Some(lost) = without_seal(client, last)?.first() {
+        let text = format!("nothing is sealed: seal {lost} is not there, though its leaves are");
+        report.warn(
+            &text,
+            &json!({"event": "finding", "what": findings::SEAL_MISSING.0, "seal": lost, "message": text}),
+        );
+        let figures = json!({"seals": 0, "rows": 0, "hint": "consent-batch verify --seals names what else is missing; a backup has it."});
+        return Ok(Finding { outcome: Outcome::Findings, figures });
+    }
     let horizon = horizon(client)?;
     let waited = Instant::now();
     if let Some(since) = writers::wait(client, &horizon.writers, options.patience, report)? {

@@ -68,6 +68,17 @@ fn retention_neither_retires_a_third_at_a_stroke_nor_anybody_twice() {
 }
 
 #[test]
+fn a_night_that_would_retire_too_many_is_sealed_and_counted() {
+    let (cluster, mut client) = start();
+    assert_eq!(batch(&cluster, &["nightly", "--apply"]).0, 2);
+    assert_eq!(shop::number(&mut client, "SELECT count(*) FROM consent_data.retention_action"), 0);
+    assert!(shop::number(&mut client, "SELECT count(*) FROM consent_data.summary") > 0);
+    let steps = "SELECT string_agg(step || ' ' || outcome, ', ' ORDER BY run_id) FROM consent_data.run WHERE step NOT IN ('refold', 'rescore')";
+    let steps: String = client.query_one(steps, &[]).unwrap().get(0);
+    assert_eq!(steps, "nightly findings, retention findings, seal done, summarise done");
+}
+
+#[test]
 fn a_night_undoes_no_opt_out_and_a_second_one_changes_nothing() {
     let (cluster, mut client) = start();
     client.batch_execute("SELECT consent.opt_out(9::bigint)").unwrap();

@@ -41,6 +41,7 @@ pub struct Findings<'a> {
     report: &'a Report,
     /// So many are shown.
     list: u64,
+    seals: HashSet<(What, i64)>,
     counts: BTreeMap<What, u64>,
     first: Vec<Value>,
     rows: HashSet<(String, i64)>,
@@ -49,7 +50,14 @@ pub struct Findings<'a> {
 impl<'a> Findings<'a> {
     pub fn new(report: &'a Report, list: usize) -> Findings<'a> {
         let list = list as u64;
-        Findings { report, list, counts: BTreeMap::new(), first: Vec::new(), rows: HashSet::new() }
+        Findings {
+            report,
+            list,
+            counts: BTreeMap::new(),
+            first: Vec::new(),
+            rows: HashSet::new(),
+            seals: HashSet::new(),
+        }
     }
 
     pub fn count(&self) -> u64 {
@@ -66,7 +74,11 @@ impl<'a> Findings<'a> {
         self.add(what, &format!("{log} {id}{place}"), detail, value);
     }
 
+    /// The first of a kind that is found of it names it.
     pub fn seal(&mut self, what: What, seal: i64, detail: &str) {
+        if !self.seals.insert((what, seal)) {
+            return;
+        }
         let value = json!({"event": "finding", "what": what.0, "seal": seal, "detail": detail});
         self.add(what, &format!("seal {seal}"), detail, value);
     }

@@ -2,13 +2,13 @@
 //! seal's root, the seal its head, and the heads a chain. One seal at a time is held, all under one snapshot.
 
 use super::findings::{
-    ALTERED, BACKDATED, CHAIN_BROKEN, Findings, HEAD_DIFFERS, HEAD_MISSING, LEAF_ALTERED, PRUNED_YOUNG,
-    REMOVED, SEAL_ALTERED, SEAL_MISSING, What,
+    ALTERED, BACKDATED, CHAIN_BROKEN, Findings, HEAD_DIFFERS, HEAD_MISSING, INSERTED, LEAF_ALTERED,
+    PRUNED_YOUNG, REMOVED, SEAL_ALTERED, SEAL_MISSING, What,
 };
 use super::judge::{self, Difference, Leaf, Verdict};
 use super::prunes::{Account, Prunes, SLACK};
 use super::reading::{self, Reader, number};
-use super::{LOGS, MOST, Stored, against, all, hash};
+use super::{LOGS, MOST, Stored, against, all, hash, horizon, without_seal};
 use crate::connection::Database;
 use crate::report::Report;
 use crate::run::{Finding, Outcome};
@@ -21,8 +21,9 @@ use postgres::Client;
 use serde_json::json;
 use std::path::Path;
 
-/// The logs whose rows have an instant of their own, and its column: the clock's when the row was written.
-const DATED: [(usize, &str); 3] = [(0, "entered_at"), (1, "decided_at"), (2, "noted_at")];
+/// The logs, and the column of when the row was written: by the clock, or when its transaction began.
+const DATED: [(usize, &str); 5] =
+    [(0, "entered_at"), (1, "decided_at"), (2, "noted_at"), (3, "erased_at"), (4, "pruned_at")];
 
 type Ids = [i64; LOGS.len()];
 
@@ -51,8 +52,10 @@ pub fn verify(database: &Database, against: Option<&Path>, list: usize, report: 
     if let Some(last) = &before {
         backdated_since(reader.client(), last, &mut findings)?;
     }
+    unnumbered(reader.client(), &mut findings)?;
     erasures(reader.client(), &mut findings)?;
     let newest = seals.last().map_or(0, |s| s.seal.number);
+    missing(reader.client(), &seals, newest, &mut findings)?;
     for head in &heads {
         let same = seals.iter().find(|s| s.seal.number == head.seal);
         if let Some(why) = head.contradicts(seals.first(), same, newest) {
@@ -228,10 +231,12 @@ impl One<'_> {
         let (log, seal) = (LOGS[usize::from(log)], Some(self.stored.seal.number));
         let (what, why) = judge::name(difference, verdict);
         if what == REMOVED {
-            match prunes.take(log, id, self.before.and_then(|b| b.since).map(|at| at - SLACK)) {
+            let since = self.before.and_then(|b| b.since).map(|at| at - SLACK);
+            let sealed_at = self.is_sound.then_some(self.stored.seal.sealed_at);
+            match prunes.take(log, id, since, sealed_at) {
                 Account::Dropped => return,
                 Account::TooYoung(prune) => {
-                    let why = format!("gone, and younger than what prune {prune} says it dropped");
+                    let why = format!("gone, and younger than what prune {prune} says, or can have dropped");
                     return findings.row(PRUNED_YOUNG, log, id, seal, &why);
                 }
                 Account::None => {}
@@ -275,6 +280,49 @@ fn backdated_since(client: &mut Client, last: &Before, findings: &mut Findings<'
         for row in client.query(&sql, &[&last.upto[log], &earliest])? {
             let detail = "not sealed yet, and dated before the last seal";
             findings.row(BACKDATED, name, row.get(0), None, detail);
+        }
+    }
+    Ok(())
+}
+
+/// Rows under a number that the log has not given out yet: no seal comes to them.
+fn unnumbered(client: &mut Client, findings: &mut Findings<'_>) -> Result<()> {
+    // Read after the rows' snapshot was taken, so that it is no less than any number in it.
+    let given = horizon(client)?.upto;
+    for (name, given) in LOGS.iter().zip(given) {
+        let sql = format!("SELECT {name}_id FROM consent_data.{name} WHERE {name}_id > $1 ORDER BY 1");
+        for row in client.query(&sql, &[&given])? {
+            findings.row(INSERTED, name, row.get(0), None, "its number was never given out");
+        }
+    }
+    Ok(())
+}
+
+/// Seals that left a trace and are not there, or are others: among the leaves, and in the record of the runs that made them.
+fn missing(client: &mut Client, seals: &[Stored], newest: i64, findings: &mut Findings<'_>) -> Result<()> {
+    for seal in without_seal(client, newest)? {
+        findings.seal(SEAL_MISSING, seal, "not there, though its leaves are");
+    }
+    let made = "SELECT DISTINCT (r.figures->>'seal')::bigint, r.figures->>'head' FROM consent_data.run r
+                 WHERE r.step = 'seal' AND r.figures->>'seal' IS NOT NULL AND r.figures->>'head' IS NOT NULL ORDER BY 1";
+    for row in client.query(made, &[])? {
+        let (number, head): (i64, String) = (row.get(0), row.get(1));
+        match seals.iter().find(|s| s.seal.number == number) {
+            None if number > newest => {
+                findings.seal(
+                    SEAL_MISSING,
+                    number,
+                    "not there, though consent_data.run has the run that made it",
+                );
+            }
+            Some(same) if hex(&same.head) != head => {
+                findings.seal(
+                    HEAD_DIFFERS,
+                    number,
+                    "the run that made it, in consent_data.run, had another head",
+                );
+            }
+            _ => {}
         }
     }
     Ok(())

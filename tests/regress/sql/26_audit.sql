@@ -30,6 +30,11 @@ VALUES (1, date_trunc('month', now()), 'order_confirmation', 'email', 1, 'orders
 INSERT INTO consent_data.outcome (decision_id, decided_at, outcome) SELECT decision_id, decided_at, 'released' FROM consent_data.decision WHERE message_ref = 'm3';
 SELECT message_kind, nature, campaign, sender, messages, to_refused, erased_since FROM consent_data.count_service_share;
 SELECT message_kind, campaign, sent, refused FROM consent_data.count_opt_out_rate ORDER BY 1, 2;
+-- Who says it three times is one who refused.
+BEGIN;
+INSERT INTO consent_data.event (contact_id, kind, at, sender_id) SELECT 4, 'opt_out', date_trunc('month', now()) + interval '1 second', 1 FROM generate_series(1, 3);
+SELECT message_kind, campaign, sent, refused FROM consent_data.count_opt_out_rate ORDER BY 1, 2;
+ROLLBACK;
 -- What the batch hands over takes the place of all that was there.
 SELECT consent._summary_replace(7, '2026-05-01Z', jsonb_build_object(
     'opt_out', (SELECT jsonb_agg(c) FROM consent_data.count_opt_out c), 'service_share', (SELECT jsonb_agg(c) FROM consent_data.count_service_share c),

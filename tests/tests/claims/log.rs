@@ -65,12 +65,13 @@ fn no_month_of_the_log_goes_before_its_time_or_unsealed() {
     assert_eq!(prune(&mut client), 0, "nothing is sealed");
     assert_eq!(rows(&mut client), [1, 2, 3, 4, 5]);
     seal(&mut client, 5, 1);
-    // January with its outcome; February's outcome is not sealed yet, and last year's is young.
-    assert_eq!(prune(&mut client), 3);
-    assert_eq!(rows(&mut client), [1, 4, 5], "what lies in the default partition stays");
+    // January with its outcome, and what lies in the default partition; February's outcome is not sealed yet, and last year's
+    // is young.
+    assert_eq!(prune(&mut client), 4);
+    assert_eq!(rows(&mut client), [4, 5]);
     let pruned = "SELECT string_agg(format('%s %s-%s %s %s', log, first_id, last_id, rows, to_char(decided_before, 'YYYY-MM-DD')), '; ' ORDER BY prune_id) FROM consent_data.prune";
     let told: String = client.query_one(pruned, &[]).unwrap().get(0);
-    assert_eq!(told, "decision 2-3 2 2020-02-01; outcome 1-1 1 2020-02-01");
+    assert_eq!(told, "decision 1-1 1 2019-06-01; decision 2-3 2 2020-02-01; outcome 1-1 1 2020-02-01");
     // An outcome that comes late keeps its month until it is sealed, too.
     seal(&mut client, 5, 2);
     client.batch_execute("UPDATE consent_data.setting SET keep_decisions = NULL").unwrap();
@@ -80,11 +81,34 @@ fn no_month_of_the_log_goes_before_its_time_or_unsealed() {
     client.batch_execute("UPDATE consent_data.setting SET keep_decisions = '3 years'").unwrap();
     // Somebody reads: the claims of the others must not queue behind us for long, and nothing goes by halves.
     assert_eq!(prune(&mut client), 2);
-    assert_eq!(rows(&mut client), [1, 5]);
+    assert_eq!(rows(&mut client), [5]);
     assert_eq!(prune(&mut client), 0);
     assert!(client.batch_execute("UPDATE consent_data.setting SET keep_decisions = '1 month'").is_err());
     let left = "SELECT count(*) FROM pg_class WHERE relname ~ '^(decision|outcome)_2020'";
     assert_eq!(shop::number(&mut client, left), 0);
+}
+
+#[test]
+fn an_outcome_goes_with_its_decision_whatever_partition_either_is_in() {
+    let (_cluster, mut client) = start();
+    let fake_seal = "DROP TABLE IF EXISTS consent_data.seal CASCADE;
+        CREATE TABLE consent_data.seal AS SELECT 9::bigint AS upto_decision, 0::bigint AS upto_outcome";
+    client
+        .batch_execute(&format!(
+            "INSERT INTO consent_data.decision (decided_at, message_kind, allowed, made_for) VALUES ('2020-01-15Z', 'newsletter', true, 'claim');
+             CREATE TABLE consent_data.outcome_2020_01 PARTITION OF consent_data.outcome FOR VALUES FROM ('2020-01-01Z') TO ('2020-02-01Z');
+             SELECT consent.claim_outcome(1, 'released'); {fake_seal}"
+        ))
+        .unwrap();
+    let left = "SELECT (SELECT count(*) FROM consent_data.decision) * 10 + (SELECT count(*) FROM consent_data.outcome)";
+    assert_eq!(shop::number(&mut client, "SELECT consent.prune_decisions()"), 0, "the outcome is not sealed");
+    assert_eq!(shop::number(&mut client, left), 11);
+    client.batch_execute("UPDATE consent_data.seal SET upto_outcome = 9").unwrap();
+    assert_eq!(shop::number(&mut client, "SELECT consent.prune_decisions()"), 2);
+    assert_eq!(shop::number(&mut client, left), 0);
+    // The log only grows, as before.
+    client.batch_execute("INSERT INTO consent_data.decision (decided_at, message_kind, allowed, made_for) VALUES ('2020-01-15Z', 'newsletter', true, 'claim')").unwrap();
+    assert!(client.batch_execute("DELETE FROM consent_data.decision_default").is_err());
 }
 
 #[test]

@@ -115,7 +115,22 @@ fn every_row_that_is_tampered_with_is_named_and_no_other() {
           UPDATE consent_data.seal s SET root = x.root, blocks = x.root, head = sha256(convert_to(consent._seal_text(s.seal_id, s.sealed_at,
                  ARRAY[s.upto_event, s.upto_decision, s.upto_outcome, s.upto_erasure, s.upto_prune], s.leaves, x.root, s.previous), 'UTF8'))
             FROM (SELECT consent._merkle_root(string_agg(leaf, ''::bytea ORDER BY log, row_id)) AS root FROM consent_data.seal_leaf WHERE seal_id = 2) x
-           WHERE s.seal_id = 2".into(), found(&[("chain_broken", "seal", 3)])),
+           WHERE s.seal_id = 2".into(), found(&[("chain_broken", "seal", 3), ("head_differs", "seal", 2)])),
+        // As of a day long past, with a record of it that was made since.
+        (format!("{}; INSERT INTO consent_data.erasure (key_hash, why, erased_at, figures) VALUES (sha256('x'), 'request', '2026-01-05 07:00Z', '{{\"removed\": {{\"event\": 1}}}}')", erased(9, "'2026-01-05Z'")),
+         found(&[("backdated", "erasure", 2)])),
+        // Under numbers that no seal comes to.
+        ("INSERT INTO consent_data.event (event_id, contact_id, kind, at, sender_id) OVERRIDING SYSTEM VALUE VALUES (1000000000, 9, 'opt_in', now(), 1)".into(),
+         found(&[("inserted", "event", 1_000_000_000)])),
+        // The end of the chain is gone, with its leaves or without; all of it; and leaves of a seal that never was.
+        ("DELETE FROM consent_data.seal WHERE seal_id = 3".into(), found(&[("seal_missing", "seal", 3)])),
+        ("DELETE FROM consent_data.seal WHERE seal_id = 3; DELETE FROM consent_data.seal_leaf WHERE seal_id = 3".into(), found(&[("seal_missing", "seal", 3)])),
+        ("DELETE FROM consent_data.seal; DELETE FROM consent_data.run".into(),
+         found(&[("seal_missing", "seal", 1), ("seal_missing", "seal", 2), ("seal_missing", "seal", 3)])),
+        ("TRUNCATE consent_data.seal, consent_data.seal_leaf".into(),
+         found(&[("seal_missing", "seal", 1), ("seal_missing", "seal", 2), ("seal_missing", "seal", 3)])),
+        ("INSERT INTO consent_data.seal_leaf (row_id, seal_id, position, log, leaf) VALUES (1, 0, 0, 1, sha256('x')), (99, 7, 0, 1, sha256('x'))".into(),
+         found(&[("seal_missing", "seal", 0), ("seal_missing", "seal", 7)])),
     ];
     for (n, (sql, expected)) in cases.iter().enumerate() {
         let name = format!("case_{n}");
@@ -136,10 +151,15 @@ fn every_row_that_is_tampered_with_is_named_and_no_other() {
         drop(client);
         admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).unwrap();
     }
-    // All seals made anew from the first: whole in itself, and found against the head.
+    // All seals made anew from the first, and the runs forgotten: whole in itself, and found against the head.
     let anew = "UPDATE consent_data.event SET reason = 'x' WHERE event_id = 7; TRUNCATE consent_data.seal, consent_data.seal_leaf";
     drop(copy(&cluster, &mut admin, "postgres", "anew", anew));
     seal(&cluster, "anew");
+    let told =
+        found(&[("head_differs", "seal", 1), ("seal_missing", "seal", 2), ("seal_missing", "seal", 3)]);
+    assert_eq!(verify(&cluster, "anew", None), told);
+    let forget = "DELETE FROM consent_data.run r WHERE r.run_id < (SELECT max(run_id) FROM consent_data.run WHERE step = 'seal')";
+    cluster.connect("anew", "postgres").unwrap().batch_execute(forget).unwrap();
     assert_eq!(verify(&cluster, "anew", None), []);
     assert_eq!(verify(&cluster, "anew", Some(&head)), found(&[("head_missing", "seal", 3)]));
     // The record of an erasure is gone: so is what accounts for its rows.
@@ -154,27 +174,84 @@ fn every_row_that_is_tampered_with_is_named_and_no_other() {
 
 #[test]
 fn what_was_pruned_may_be_gone_and_nothing_else() {
-    let (cluster, mut admin, head) = base();
+    let (cluster, client) = start();
+    seal(&cluster, "postgres");
+    drop(client);
+    let mut admin = cluster.connect("template1", "postgres").unwrap();
     let prune = |before: &str, first: i64, last: i64, rows: i64| {
         format!(
             "INSERT INTO consent_data.prune (log, decided_before, first_id, last_id, rows) VALUES ('decision', {before}, {first}, {last}, {rows});"
         )
     };
+    // Sealed so long ago that what is gone may have been old.
+    let long_ago = "DELETE FROM consent_data.run; UPDATE consent_data.seal SET sealed_at = sealed_at - interval '200 days',
+        head = sha256(convert_to(consent._seal_text(seal_id, sealed_at - interval '200 days', ARRAY[upto_event, upto_decision, upto_outcome, upto_erasure, upto_prune],
+                                                    leaves, root, previous), 'UTF8'));";
+    let old = "date_trunc('month', now() - interval '150 days', 'UTC')";
     let gone = "DELETE FROM consent_data.decision WHERE decision_id <= 4;";
     let mut check = |name: &str, sql: &str, expected: Vec<Found>| {
         drop(copy(&cluster, &mut admin, "postgres", name, sql));
         assert_eq!(verify(&cluster, name, None), expected, "{sql}");
     };
-    check("dropped", &(prune("now()", 1, 4, 4) + gone), found(&[]));
-    check("more", &(prune("now()", 1, 3, 3) + gone), found(&[("removed", "decision", 4)]));
-    check("fewer", &(prune("now()", 1, 4, 3) + gone), found(&[("removed", "decision", 4)]));
+    check("dropped", &(prune(old, 1, 4, 4) + gone + long_ago), found(&[]));
+    check("more", &(prune(old, 1, 3, 3) + gone + long_ago), found(&[("removed", "decision", 4)]));
+    check("fewer", &(prune(old, 1, 4, 3) + gone + long_ago), found(&[("removed", "decision", 4)]));
+    // Records that prune_decisions() can't have made: of young rows, of the time to come, dated ahead, or just after their seal.
+    let young: Vec<Found> = (1..=4).map(|id| ("pruned_young".into(), "decision".into(), id)).collect();
+    check(
+        "young",
+        &(prune("date_trunc('month', now() - interval '80 days', 'UTC')", 1, 4, 4) + gone + long_ago),
+        young.clone(),
+    );
+    check("to_come", &(prune("'2100-01-01Z'", 1, 4, 4) + gone + long_ago), young.clone());
+    let ahead = "UPDATE consent_data.prune SET pruned_at = now() + interval '1 year';";
+    check(
+        "ahead",
+        &(prune("date_trunc('month', now(), 'UTC')", 1, 4, 4) + gone + long_ago + ahead),
+        young.clone(),
+    );
+    check("at_once", &(prune(old, 1, 4, 4) + gone), young);
     // In a seal that came after another, it is known how old a row can be.
     let later = "INSERT INTO consent_data.decision (contact_id, message_kind, allowed, made_for) VALUES (1, 'newsletter', true, 'claim')";
-    check("later", later, found(&[]));
+    check("later", &(long_ago.to_owned() + later), found(&[]));
     seal(&cluster, "later");
-    let young = prune("now() - interval '1 year'", 1, 99, 99)
+    let young = prune("date_trunc('month', now() - interval '202 days', 'UTC')", 1, 99, 99)
         + "DELETE FROM consent_data.decision WHERE decision_id = 13;";
     cluster.connect("later", "postgres").unwrap().batch_execute(&young).unwrap();
     assert_eq!(verify(&cluster, "later", None), found(&[("pruned_young", "decision", 13)]));
+}
+
+#[test]
+fn a_dossier_tells_the_chain_once_and_its_proofs_hold_with_it() {
+    let (cluster, _, head) = base();
+    let mut client = cluster.connect("postgres", "postgres").unwrap();
+    // Each part's proofs, with the seals put back that come after their own.
+    let holds = "SELECT count(*) FILTER (WHERE consent.verify_proof(p || jsonb_build_object('chain',
+                     (SELECT coalesce(jsonb_agg(c.text ORDER BY c.n), '[]') FROM jsonb_array_elements(d->'seal_chain') WITH ORDINALITY c (text, n)
+                       WHERE c.n > (p->>'chain_from')::bigint)))) * 1000 + count(*)
+                   FROM consent.dossier($1::text) d, jsonb_path_query(d, '$.**.proof') p WHERE p->>'proved' = 'true'";
+    for (contact, proofs) in [("5", 3), ("72", 1), ("3", 3)] {
+        let found: i64 = client.query_one(holds, &[&contact]).unwrap().get(0);
+        assert_eq!(found, proofs * 1001, "{contact}");
+    }
+    let sound = "SELECT (consent.dossier('5')->>'seal_chain_holds')::boolean::integer::bigint";
+    assert_eq!(shop::number(&mut client, sound), 1);
+    client
+        .batch_execute("ALTER TABLE consent_data.seal DISABLE TRIGGER USER; UPDATE consent_data.seal SET sealed_at = sealed_at - interval '1 day' WHERE seal_id = 2")
+        .unwrap();
+    assert_eq!(shop::number(&mut client, sound), 0);
     std::fs::remove_file(head).unwrap();
+}
+
+#[test]
+fn a_seal_that_is_gone_keeps_nobody_from_counting() {
+    let (cluster, mut client) = start();
+    seal(&cluster, "postgres");
+    client
+        .batch_execute("ALTER TABLE consent_data.seal DISABLE TRIGGER USER; DELETE FROM consent_data.seal")
+        .unwrap();
+    let (code, said) = batch(&cluster, "postgres", &["nightly", "--force"]);
+    assert!(code == 2 && findings(&said).contains(&("seal_missing".into(), "seal".into(), 1)), "{said:?}");
+    assert!(shop::number(&mut client, "SELECT count(*) FROM consent_data.summary") > 0);
+    assert_eq!(shop::number(&mut client, "SELECT count(*) FROM consent_data.seal"), 0);
 }
