@@ -42,7 +42,8 @@ END
 $$;
 COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
 
--- Calls that were recorded, and calls and texts that were claimed and neither released nor failed (as far as known by then). What is
+-- Calls that were recorded, and calls and texts that were claimed and not released (as far as known by then): a call that nobody
+-- answered was made (Code de la consommation, D223-9). What is
 -- planned for later counts from the instant that is asked about: no order of claiming may make room for one more.
 CREATE FUNCTION consent._attempts_of(contact text, sender text, upto timestamptz, known timestamptz, but bigint, texts boolean) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
@@ -62,7 +63,7 @@ BEGIN
                     AND d.decided_at <= least(upto, known) AND d.decided_at > greatest(upto, '2000-01-01Z') - interval '1 year'
                     AND d.decision_id IS DISTINCT FROM but
                     AND coalesce((SELECT o.outcome FROM consent_data.outcome o
-                                   WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.noted_at <= known), 'sent') = 'sent');
+                                   WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at AND o.noted_at <= known), 'sent') <> 'released');
 END
 $$;
 COMMENT ON FUNCTION consent._attempts_of(text, text, timestamptz, timestamptz, bigint, boolean) IS 'Part of _attempts: of one key.';
@@ -109,6 +110,22 @@ $$;
 COMMENT ON FUNCTION consent._explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
     IS 'The answer from all facts happened by `at` and recorded by `known_at`.';
 
+-- What an import brings is known since the day it says; nobody can vouch for that but whoever imported it.
+CREATE FUNCTION consent._entered_later(contact text, at timestamptz, known_at timestamptz) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := consent._key_or_null(contact);
+BEGIN
+    RETURN known_at < 'infinity' AND EXISTS (
+        SELECT FROM consent_data.event e
+         WHERE e.contact_id = key AND e.at <= at AND e.recorded_at <= known_at AND e.entered_at > known_at + interval '1 minute');
+END
+$$;
+COMMENT ON FUNCTION consent._entered_later(text, timestamptz, timestamptz)
+    IS 'Whether some of a contact''s facts count as known by an instant at which the ledger did not have them yet.';
+
 CREATE FUNCTION consent.explain_send_as_of(
     contact text, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
     channel text DEFAULT NULL, sender text DEFAULT NULL)
@@ -121,7 +138,8 @@ AS $$
                           THEN 'exact for the ledger; rows of the CRM as they are now' ELSE 'exact' END,
                      CASE WHEN EXISTS (SELECT FROM consent_data.policy_override o WHERE o.enabled)
                             OR EXISTS (SELECT FROM consent_data.policy_decision d WHERE d.revoked_at IS NULL)
-                          THEN 'own rules and decisions as they are now' END)
+                          THEN 'own rules and decisions as they are now' END,
+                     CASE WHEN consent._entered_later(contact, coalesce(at, statement_timestamp()), known_at) THEN 'some facts were entered later than they say they were recorded' END)
       FROM consent._unpack(consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)) u
 $$;
 COMMENT ON FUNCTION consent.explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text)

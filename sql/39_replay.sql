@@ -76,8 +76,7 @@ $$;
 COMMENT ON FUNCTION consent._recorded_between(text, timestamptz, timestamptz, timestamptz)
     IS 'The events of a contact and its addresses that had happened by the first instant and were recorded between the two others.';
 
--- logged: the claim, if there is one, with its outcome. A cap and an hour are of their moment and can't be asked about again; what
--- was claimed and taken back went to nobody.
+-- logged: the claim, if there is one, with its outcome. What was claimed and taken back went to nobody.
 CREATE FUNCTION consent._replay(
     contact text, message_kind text, product_category text, channel text, sender text, sent timestamptz, is_sent boolean, is_extra boolean,
     logged jsonb)
@@ -90,6 +89,9 @@ DECLARE
     v_then jsonb;
     v_now jsonb;
     v_claim jsonb;
+    -- Noes that the facts and the law don't explain.
+    of_the_moment text[] := ARRAY['frequency_cap', 'quiet_hours', 'unknown_kind', 'unknown_category', 'unknown_contact', 'switched_off',
+                                  'key_missing', 'stale_source', 'dirty', 'state_overflow', 'history_needed'];
     did boolean := is_sent OR coalesce((logged->>'allowed')::boolean, false);
     told jsonb;
 BEGIN
@@ -101,6 +103,11 @@ BEGIN
     END IF;
     v_then := consent._explain_send_as_of(contact, message_kind, product_category, sent, sent, channel, sender);
     v_now := consent._explain_send_as_of(contact, message_kind, product_category, sent, 'infinity', channel, sender);
+    IF v_now->>'reason' IN ('switched_off', 'key_missing') THEN
+        RAISE EXCEPTION 'nothing can be decided once more: %', replace(v_now->>'reason', '_', ' ') USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'Marketing is denied now whatever was known then.',
+            HINT = 'Replay when consent_data.setting.marketing_off is false again and consent.key_status() names no missing file.';
+    END IF;
     known_then := coalesce((v_then->>'allowed')::boolean, false);
     known_now := coalesce((v_now->>'allowed')::boolean, false);
     told := CASE WHEN known_now = did THEN v_then ELSE v_now END;
@@ -109,7 +116,7 @@ BEGIN
         WHEN is_sent AND logged->>'outcome' IN ('released', 'failed') THEN 'sent_after_release'
         WHEN is_sent AND is_extra THEN 'sent_twice'
         WHEN is_sent AND logged IS NULL AND NOT known_then THEN 'sent_without_permission'
-        WHEN NOT is_sent AND ((logged->>'allowed')::boolean OR logged->>'reason' IN ('frequency_cap', 'quiet_hours')) THEN NULL
+        WHEN NOT is_sent AND ((logged->>'allowed')::boolean OR logged->>'reason' = ANY (of_the_moment)) THEN NULL
         WHEN known_then = did AND known_now = did THEN NULL
         WHEN known_then = did THEN 'recorded_late'
         ELSE 'other' END;
@@ -186,7 +193,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent._replay_sends(text[], text[], text[], text[], text[], timestamptz[], bigint[], boolean[])
-    IS 'The messages of a send log that nobody may have sent, or would be allowed to now: no claim, one that said no or was taken back, more messages than claims, an answer that is another by now.';
+    IS 'The messages of a send log that nobody may have sent: on a claim that said no or was taken back, more messages than claims, no claim and no permission, or an answer that is another by now.';
 
 GRANT EXECUTE ON FUNCTION
     consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text),

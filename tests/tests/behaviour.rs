@@ -225,8 +225,8 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
     assert_eq!((code, done(&out)), (0, None));
     let all = runs(&mut client);
     assert_eq!(
-        all[all.len() - 5..],
-        ["nightly done", "refold done", "rescore done", "retention done", "summarise done"]
+        all[all.len() - 6..],
+        ["nightly done", "refold done", "rescore done", "retention done", "seal done", "summarise done"]
             .map(str::to_owned)
     );
     // A night that failed and is run again with the same options does the rest only, and folds what came in since.
@@ -239,7 +239,7 @@ fn a_night_that_was_broken_off_goes_on_with_the_step_that_was_not_done() {
     assert_eq!((code, done(&out)), (0, Some(serde_json::json!(["rescore"]))), "{complaint}");
     assert_eq!(
         runs(&mut client)[before..],
-        ["nightly done", "refold done", "retention done", "summarise done"].map(str::to_owned)
+        ["nightly done", "refold done", "retention done", "seal done", "summarise done"].map(str::to_owned)
     );
     // And after one that is done, everything.
     let (_, out, _) = outcome(&home, &quick);

@@ -191,7 +191,7 @@ fn an_erasure_while_lists_are_built_is_not_forgotten() {
     client
         .batch_execute(
             "SELECT consent._similar_prepare(1);
-             INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 101, '{5}', '{0.7}', '{4}'), (1, 1, 102, '{5}', '{0.7}', '{4}');
+             INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 101, '\\x00000005000aae6000000004'), (1, 1, 102, '\\x00000005000aae6000000004');
              SELECT consent.erase(101::bigint, 'request');",
         )
         .unwrap();
@@ -204,7 +204,7 @@ fn an_erasure_while_lists_are_built_is_not_forgotten() {
     );
     client
         .batch_execute(
-            "INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 103, '{5}', '{0.7}', '{4}');
+            "INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 103, '\\x00000005000aae6000000004');
              SELECT consent.erase(103::bigint, 'request');",
         )
         .unwrap();
@@ -262,7 +262,7 @@ fn what_a_killed_run_leaves_comes_neither_into_use_nor_in_the_way() {
         .batch_execute(
             "SELECT consent._similar_prepare(2), consent._similar_prepare(7);
              CREATE TABLE consent_data.contact_similar_2 (LIKE consent_data.contact_similar);
-             INSERT INTO consent_data.contact_similar_7 VALUES (7, 1, 101, '{6}', '{1}', '{4}');
+             INSERT INTO consent_data.contact_similar_7 VALUES (7, 1, 101, '\\x00000005000aae6000000004');
              INSERT INTO consent_data.similarity SELECT 2, sender_id, category_a, category_b, 1, NULL, 0, 0, 0, 0, 0, 0, 0, 0, false, 0 FROM consent_data.similarity;
              SELECT buys(102, 6);",
         )
