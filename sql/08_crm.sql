@@ -29,7 +29,7 @@ BEGIN
         ELSE format('v.contact_id = CASE WHEN starts_with($1, %L)%s THEN substr($1, %s)::%s END', b.source || ':',
             CASE b.native_type WHEN 'text' THEN ''
                 WHEN 'uuid' THEN format(' AND substr($1, %s) ~ ''^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$''', length(b.source) + 2)
-                ELSE format(' AND substr($1, %s) ~ ''^(0|-?[1-9][0-9]{0,17}|-?[1-8][0-9]{18})$''', length(b.source) + 2) END,
+                ELSE format(' AND substr($1, %s) ~ ''^(0|-?[1-9][0-9]{0,17}|-?([1-8][0-9]|9[01])[0-9]{17})$''', length(b.source) + 2) END,
             length(b.source) + 2,
             CASE WHEN b.native_type IN ('smallint', 'integer') THEN 'bigint' ELSE b.native_type END) END;
 END

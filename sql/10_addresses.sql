@@ -3,8 +3,8 @@
 -- The addresses of a contact: as the CRM has them now, or as they were last seen; under the newest key, and under all. Since
 -- when, if the contact was known before: a permission that names no address counts from then on only (a bought address must
 -- not inherit the purchases of the time before). One that can't be read is the contact's since never: no suppression
--- reaches it, so no permission may.
-CREATE FUNCTION consent._addresses_now(contact text) RETURNS TABLE (channel_group text, address_hash bytea, hashes bytea[], since timestamptz)
+-- reaches it, so no permission may. in_use: not one that the CRM has emptied since.
+CREATE FUNCTION consent._addresses_now(contact text) RETURNS TABLE (channel_group text, address_hash bytea, hashes bytea[], since timestamptz, in_use boolean)
     LANGUAGE plpgsql STABLE ROWS 2 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -17,7 +17,8 @@ BEGIN
     SELECT DISTINCT ON (g.name) g.name, coalesce(h.hashes[1], ca.address_hash), coalesce(h.hashes, ARRAY[ca.address_hash]),
            CASE WHEN h.name IS NOT NULL AND h.hashes[1] IS NULL THEN 'infinity'
                 WHEN h.name IS NULL OR ca.address_hash = ANY (h.hashes) AND ca.since IS DISTINCT FROM 'infinity' THEN ca.since
-                WHEN ca.address_hash IS NOT NULL OR consent._is_known(contact) THEN clock_timestamp() END
+                WHEN ca.address_hash IS NOT NULL OR consent._is_known(contact) THEN clock_timestamp() END,
+           h.name IS NOT NULL OR NOT has_key
       FROM (VALUES ('email'), ('phone'), ('post')) g (name)
       LEFT JOIN (SELECT a.name, consent._address_hashes(a.channel, a.address, c.country) AS hashes
                    FROM consent_data.crm_contact_of(key) c,
@@ -38,7 +39,7 @@ COMMENT ON FUNCTION consent._has_key() IS 'Whether the address key is there, in 
 CREATE FUNCTION consent._names_address(channel_group text, address text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE channel_group WHEN 'email' THEN pg_catalog.strpos(address, '@') > 0
-                              WHEN 'phone' THEN address OPERATOR(pg_catalog.~) '[0-9]{3}'
+                              WHEN 'phone' THEN address OPERATOR(pg_catalog.~) '[0-9]([^0-9]*[0-9]){2}'
                               ELSE pg_catalog.btrim(address) <> '' END;
 COMMENT ON FUNCTION consent._names_address(text, text) IS 'Whether a field of the CRM was meant to be an address, and not a dash or "none".';
 

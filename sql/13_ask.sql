@@ -42,9 +42,9 @@ END
 $$;
 COMMENT ON FUNCTION consent._with_sources(text, jsonb) IS 'Adds the ledger''s event ids and the category''s name to an answer''s evidence.';
 
--- Calls that were recorded, and calls and texts that were claimed and not released (as far as known by then): a call that nobody
--- answered was made (Code de la consommation, D223-9). What is
--- planned for later counts from the instant that is asked about: no order of claiming may make room for one more.
+-- Calls that were recorded, and calls and texts that were claimed and not released (as far as known by then): one that failed was an
+-- attempt all the same. A claim counts when the last yes to it was given. What is planned for later counts from the instant that is
+-- asked about: no order of claiming may make room for one more.
 CREATE FUNCTION consent._attempts_of(contact text, sender text, upto timestamptz, known timestamptz, but bigint, texts boolean) RETURNS timestamptz[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
 AS $$
@@ -57,7 +57,10 @@ BEGIN
                   WHERE NOT texts AND e.contact_id = key AND e.kind = 'call_attempt' AND e.at <= upto AND e.recorded_at <= known
                     AND e.sender_id = v_sender
                  UNION ALL
-                 SELECT least(greatest(d.decided_at, d.not_before), upto) FROM consent_data.decision d
+                 SELECT least(greatest(d.decided_at, d.not_before,
+                                       (SELECT max(greatest(x.decided_at, x.not_before)) FROM consent_data.decision x
+                                         WHERE x.rechecks = d.decision_id AND x.allowed AND x.decided_at <= least(upto, known))), upto)
+                   FROM consent_data.decision d
                   WHERE d.contact_id = key AND d.made_for = 'claim' AND d.allowed AND d.sender_id = v_sender
                     AND CASE WHEN texts THEN d.channel = 'sms' ELSE d.channel IN ('phone_live', 'phone_auto') END
                     AND d.decided_at <= least(upto, known) AND d.decided_at > greatest(upto, '2000-01-01Z') - interval '1 year'
@@ -212,7 +215,7 @@ DECLARE
 BEGIN
     RETURN QUERY SELECT DISTINCT ca.contact_id::text FROM consent_data.contact_address ca
      WHERE ca.address_hash = ANY (hashes)
-       AND EXISTS (SELECT FROM consent._addresses_now(ca.contact_id::text) a WHERE a.hashes && hashes AND a.since IS DISTINCT FROM 'infinity');
+       AND EXISTS (SELECT FROM consent._addresses_now(ca.contact_id::text) a WHERE a.hashes && hashes AND a.in_use AND a.since IS DISTINCT FROM 'infinity');
 END
 $$;
 COMMENT ON FUNCTION consent.contacts_at(text, text, text) IS 'The keys of the contacts who have an address now. country: for a national phone number.';

@@ -182,6 +182,8 @@ BEGIN
     ELSIF d.reason IN ('unknown_kind', 'unknown_category') OR d.sender_id IS NULL OR d.channel IS NULL THEN
         -- What was not known then is not in the log, and the question without it would be another one.
         answer := consent._denied('{}', coalesce(d.reason, 'unknown_kind'), 'another question: the one in the log named something unknown');
+    ELSIF d.made_for = 'claim' AND NOT consent._hold_contact(d.contact_id::text) THEN
+        answer := consent._busy();
     ELSE
         SELECT s.name INTO v_sender FROM consent_data.sender s WHERE s.sender_id = d.sender_id;
         SELECT c.name INTO v_category FROM consent_data.category c WHERE c.category_id = d.category_id;
@@ -192,9 +194,9 @@ BEGIN
                               d.made_for = 'claim', d.decision_id) j;
         IF d.made_for = 'claim' AND (answer->>'allowed')::boolean THEN
             SELECT o.outcome INTO v_outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at;
-            IF NOT d.allowed OR v_outcome IS NOT NULL THEN
-                answer := consent._denied(answer, 'frequency_cap', format('a new claim: this one %s', CASE WHEN v_outcome IS NULL
-                              THEN 'was denied' WHEN v_outcome = 'sent' THEN 'has been sent' ELSE 'was ' || v_outcome END));
+            IF NOT d.allowed OR v_outcome IS NOT NULL OR d.decided_at < clock_timestamp() - consent._claim_known() THEN
+                answer := consent._denied(answer, 'frequency_cap', format('a new claim: this one %s', CASE WHEN NOT d.allowed
+                              THEN 'was denied' WHEN v_outcome IS NULL THEN 'is long past' WHEN v_outcome = 'sent' THEN 'has been sent' ELSE 'was ' || v_outcome END));
             END IF;
         END IF;
         -- No longer lawful, so it must not be sent, and what is not sent does not count.
@@ -215,7 +217,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent.recheck(bigint)
-    IS 'Asks a logged question again, for a message that has waited: now, and for the same address, which must still be the contact''s. changed: the answer is another than then. A no to a claim that was not sent yet releases it; a claim that was denied, released, failed or sent is no permission any more. One row, always; a decision that is not in the log is a no.';
+    IS 'Asks a logged question again, for a message that has waited: now, and for the same address, which must still be the contact''s. A yes counts for limits from now on. changed: the answer is another than then. A no to a claim that was not sent yet releases it; a claim that was denied, released, failed or sent is no permission any more. One row, always; a decision that is not in the log is a no.';
 
 -- The answers are of the moment: an older snapshot does not see what others have committed since it was taken.
 CREATE FUNCTION consent._need_newest_rows() RETURNS void

@@ -25,9 +25,11 @@ BEGIN
 
     CREATE INDEX IF NOT EXISTS event_preference ON consent_data.event (contact_id) WHERE kind = 'preference';
 
-    -- When a planned message goes out it counts, not when it was claimed.
+    -- When a planned message goes out it counts, not when it was claimed; and when the last yes to it was given.
     CREATE OR REPLACE VIEW consent_data.counted_claim AS
-    SELECT d.decision_id, d.decided_at, d.contact_id, greatest(d.decided_at, d.not_before) AS counts_at, d.message_kind, k.nature,
+    SELECT d.decision_id, d.decided_at, d.contact_id,
+           greatest(d.decided_at, d.not_before, (SELECT max(greatest(x.decided_at, x.not_before)) FROM consent_data.decision x
+                                                  WHERE x.rechecks = d.decision_id AND x.allowed)) AS counts_at, d.message_kind, k.nature,
            coalesce(consent._is_service(k.nature), false) AS is_service, d.channel, d.sender_id, d.campaign, d.message_ref, d.jurisdiction
       FROM consent_data.decision d LEFT JOIN consent_data.message_kind k ON k.name = d.message_kind
      WHERE d.made_for = 'claim' AND d.allowed
@@ -78,6 +80,11 @@ CREATE FUNCTION consent._claim_ahead() RETURNS interval
     RETURN interval '744 hours';
 COMMENT ON FUNCTION consent._claim_ahead() IS 'How long before it goes out a message may be claimed at most.';
 
+CREATE FUNCTION consent._claim_known() RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN interval '93 days';
+COMMENT ON FUNCTION consent._claim_known() IS 'How long a claim can be repeated and asked again.';
+
 CREATE FUNCTION consent._claim_lock(contact text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN pg_catalog.hashtextextended('pg_consent claim ' || contact, 0);
@@ -120,9 +127,9 @@ END
 $$;
 COMMENT ON FUNCTION consent._hold_contact(text) IS 'Locks a person''s claims until the transaction ends; false where that would take long.';
 
--- What counts against limits: of the contact, and of all that were merged with it, who are the same person. Plans of the log are
--- kept, and made when a month begins, with nothing in it: by index, however small it seems. Both ends of the time are given, so
--- that other months' partitions are not even opened.
+-- What counts against limits: of the contact, and of all that were merged with it, who are the same person. A message is one, however
+-- often it was asked about, and counts when the last yes to it was given. Plans of the log are kept, and made when a month begins, with
+-- nothing in it: by index, however small it seems. Both ends of the time are given, so that other months' partitions are not even opened.
 CREATE FUNCTION consent._claims_of(contact text, since timestamptz) RETURNS TABLE (
     decision_id bigint, counts_at timestamptz, message_kind text, nature text, is_service boolean, channel text, sender_id integer)
     LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
@@ -132,36 +139,45 @@ DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
     v_from timestamptz := since - consent._claim_ahead();
     v_upto timestamptz := clock_timestamp() + interval '1 minute';
+    persons text[] := ARRAY[contact];
     ids bigint[];
     times timestamptz[];
     kinds text[];
     channels text[];
     senders integer[];
+    again bigint[];
     gone bigint[];
 BEGIN
-    SELECT array_agg(d.decision_id), array_agg(greatest(d.decided_at, d.not_before)), array_agg(d.message_kind), array_agg(d.channel), array_agg(d.sender_id)
-      INTO ids, times, kinds, channels, senders
-      FROM consent_data.decision d
-     WHERE d.contact_id = key AND d.decided_at > v_from AND d.decided_at <= v_upto AND d.made_for = 'claim' AND d.allowed;
-    IF ids IS NOT NULL THEN
-        gone := ARRAY(SELECT o.decision_id FROM consent_data.outcome o
-                       WHERE o.decision_id = ANY (ids) AND o.decided_at > v_from AND o.decided_at <= v_upto AND o.outcome <> 'sent');
-        RETURN QUERY
-        SELECT c.id, c.t, c.kind, k.nature, coalesce(consent._is_service(k.nature), false), c.channel, c.sender
-          FROM unnest(ids, times, kinds, channels, senders) c (id, t, kind, channel, sender) LEFT JOIN consent_data.message_kind k ON k.name = c.kind
-         WHERE c.t > since AND c.id <> ALL (gone);
-    END IF;
     IF EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key) THEN
-        RETURN QUERY
-        SELECT c.decision_id, c.counts_at, c.message_kind, c.nature, c.is_service, c.channel, c.sender_id
-          FROM consent._same_person(contact) p, consent_data.counted_claim c
-         WHERE c.contact_id = consent_data.key(p) AND p <> contact AND c.decided_at > v_from AND c.decided_at <= v_upto AND c.counts_at > since;
+        persons := ARRAY(SELECT consent._same_person(contact));
     END IF;
+    FOR key IN SELECT p FROM unnest(persons) p LOOP
+        SELECT array_agg(coalesce(d.rechecks, d.decision_id)), array_agg(greatest(d.decided_at, d.not_before)), array_agg(d.message_kind),
+               array_agg(d.channel), array_agg(d.sender_id), array_agg(d.rechecks) FILTER (WHERE d.rechecks IS NOT NULL)
+          INTO ids, times, kinds, channels, senders, again
+          FROM consent_data.decision d
+         WHERE d.contact_id = key AND d.decided_at > v_from AND d.decided_at <= v_upto AND d.made_for IN ('claim', 'recheck') AND d.allowed;
+        CONTINUE WHEN ids IS NULL;
+        IF again IS NULL THEN
+            gone := ARRAY(SELECT o.decision_id FROM consent_data.outcome o
+                           WHERE o.decision_id = ANY (ids) AND o.decided_at > v_from AND o.decided_at <= v_upto AND o.outcome <> 'sent');
+        ELSE
+            -- Of claims from before that time, or of mere questions.
+            gone := ARRAY(SELECT o.decision_id FROM consent_data.outcome o WHERE o.decision_id = ANY (ids) AND o.outcome <> 'sent'
+                          UNION ALL
+                          SELECT d.decision_id FROM consent_data.decision d WHERE d.decision_id = ANY (again) AND d.made_for <> 'claim');
+        END IF;
+        RETURN QUERY
+        SELECT DISTINCT ON (c.id) c.id, c.t, c.kind, k.nature, coalesce(consent._is_service(k.nature), false), c.channel, c.sender
+          FROM unnest(ids, times, kinds, channels, senders) c (id, t, kind, channel, sender) LEFT JOIN consent_data.message_kind k ON k.name = c.kind
+         WHERE c.t > since AND c.id <> ALL (gone)
+         ORDER BY c.id, c.t DESC;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION consent._claims_of(text, timestamptz) IS 'A person''s messages that count for limits, as far as they go out after an instant.';
 
--- The same message, and not another one under its name.
+-- The same message to the same person, and not another one under its name.
 CREATE FUNCTION consent._claimed_before(
     contact text, message_ref text, message_kind text, category_id integer, channel text, sender_id integer, hashes bytea[]) RETURNS bigint
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off
@@ -169,11 +185,13 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     key consent_data.contact_state.contact_id%TYPE := contact;
-    since timestamptz := clock_timestamp() - interval '93 days';
+    is_merged boolean := EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key);
+    since timestamptz := clock_timestamp() - consent._claim_known();
     upto timestamptz := clock_timestamp() + interval '1 minute';
 BEGIN
     RETURN (SELECT d.decision_id FROM consent_data.decision d
-             WHERE d.contact_id = key AND d.decided_at > since AND d.decided_at <= upto AND d.made_for = 'claim' AND d.allowed
+             WHERE d.contact_id IN (SELECT key UNION ALL SELECT consent_data.key(p) FROM consent._same_person(contact) p WHERE is_merged)
+               AND d.decided_at > since AND d.decided_at <= upto AND d.made_for = 'claim' AND d.allowed
                AND d.message_ref = message_ref AND d.message_kind = message_kind AND d.channel = channel AND d.sender_id = sender_id
                AND d.category_id IS NOT DISTINCT FROM category_id AND (hashes IS NULL OR d.address_hash = ANY (hashes))
                AND coalesce((SELECT o.outcome FROM consent_data.outcome o WHERE o.decision_id = d.decision_id AND o.decided_at = d.decided_at), 'sent') = 'sent'
@@ -194,16 +212,40 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._free_from(timestamptz[], integer, interval, timestamptz) IS 'When one more message keeps to a limit.';
 
--- The limits that speak of a message: the operator's, and the person's own wish, the latest for each set of channels it names.
+-- What one person wished may have been said under any of the keys that were merged.
+CREATE FUNCTION consent._wishes(contact text, sender_id integer) RETURNS TABLE (channels text[], most integer, event_id bigint, at timestamptz)
+    LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_variable
+DECLARE
+    key consent_data.contact_state.contact_id%TYPE := contact;
+    is_merged boolean := EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key);
+BEGIN
+    RETURN QUERY
+    SELECT DISTINCT ON (w.channels) w.channels, CASE jsonb_typeof(w.wish)
+               WHEN 'null' THEN NULL
+               -- What can't be read as a number is no leave to write.
+               WHEN 'number' THEN least(greatest(floor(w.wish::numeric), 0), 1000000)::integer ELSE 0 END, w.event_id, w.at
+      FROM (SELECT e.event_id, e.at, e.detail->'max_per_month' AS wish,
+                   CASE WHEN 'any' = ANY (e.channels) OR cardinality(e.channels) = 0 THEN NULL
+                        ELSE (SELECT array_agg(DISTINCT c ORDER BY c) FROM unnest(e.channels) c) END AS channels
+              FROM (SELECT key AS id UNION SELECT consent_data.key(p) FROM consent._same_person(contact) p WHERE is_merged) person
+              JOIN consent_data.event e ON e.contact_id = person.id
+             WHERE e.kind = 'preference' AND e.sender_id = sender_id AND e.detail ? 'max_per_month') w
+     ORDER BY w.channels, w.at DESC, w.event_id DESC;
+END
+$$;
+COMMENT ON FUNCTION consent._wishes(text, integer)
+    IS 'How many messages a month a person wants at most from a sender: the latest wish for each set of channels (NULL: all). most NULL: taken back.';
+
+-- The limits that speak of a message: the operator's, and the person's own wishes.
 CREATE FUNCTION consent._caps(contact text, message_kind text, nature text, channel text, sender_id integer, jurisdiction text)
     RETURNS TABLE (rule text, most integer, per text, sender integer, kind text, of_nature text, channels text[], citation text, event_id bigint)
     LANGUAGE plpgsql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_variable
 DECLARE
-    key consent_data.contact_state.contact_id%TYPE := contact;
     marketing boolean := NOT coalesce(consent._is_service(nature), false);
-    merged boolean := EXISTS (SELECT FROM consent_data.contact_merge m WHERE m.from_id = key OR m.into_id = key);
 BEGIN
     RETURN QUERY
     SELECT 'frequency_cap/' || f.frequency_cap_id, f.max_messages, f.per, f.sender_id, f.message_kind, f.nature,
@@ -218,20 +260,9 @@ BEGIN
                 ELSE marketing END;
     IF marketing THEN
         RETURN QUERY
-        SELECT 'preference', p.most, 'month', sender_id, NULL, NULL, p.channels, 'the person''s own wish', p.event_id
-          FROM (SELECT DISTINCT ON (w.channels) w.channels, w.event_id, CASE jsonb_typeof(w.wish)
-                           WHEN 'null' THEN NULL
-                           -- What can't be read as a number is no leave to write.
-                           WHEN 'number' THEN least(greatest(floor(w.wish::numeric), 0), 1000000)::integer ELSE 0 END AS most
-                  FROM (SELECT e.event_id, e.at, e.detail->'max_per_month' AS wish,
-                               CASE WHEN 'any' = ANY (e.channels) OR cardinality(e.channels) = 0 THEN NULL
-                                    ELSE (SELECT array_agg(DISTINCT c ORDER BY c) FROM unnest(e.channels) c) END AS channels
-                          -- Said on whichever record of the person.
-                          FROM (SELECT key AS id UNION ALL SELECT consent_data.key(p) FROM consent._same_person(contact) p WHERE merged AND p <> contact) person
-                          JOIN consent_data.event e ON e.contact_id = person.id
-                         WHERE e.kind = 'preference' AND e.sender_id = sender_id AND e.detail ? 'max_per_month') w
-                 ORDER BY w.channels, w.at DESC, w.event_id DESC) p
-         WHERE p.most IS NOT NULL AND (p.channels IS NULL OR channel = ANY (p.channels));
+        SELECT 'preference', w.most, 'month', sender_id, NULL, NULL, w.channels, 'the person''s own wish', w.event_id
+          FROM consent._wishes(contact, sender_id) w
+         WHERE w.most IS NOT NULL AND (w.channels IS NULL OR channel = ANY (w.channels));
     END IF;
 END
 $$;
@@ -286,13 +317,14 @@ DECLARE
     is_call boolean := v_group = 'phone';
     v_at timestamptz;
     v_state consent.state;
+    v_since timestamptz;
     v_sent timestamptz;
 BEGIN
     -- One snapshot for the addresses and the state. A state that was folded with other addresses than there are now does not know
     -- what was refused at these, nor since when the contact has them.
     SELECT x.used, CASE WHEN x.is_folded THEN consent._current_state(contact) ELSE consent._state_now(contact) END
       INTO address_hash, v_state
-      FROM (SELECT (array_agg(a.address_hash) FILTER (WHERE a.channel_group = v_group AND (hashes IS NULL OR a.hashes && hashes)))[1] AS used,
+      FROM (SELECT (array_agg(a.address_hash) FILTER (WHERE a.channel_group = v_group AND a.in_use AND (hashes IS NULL OR a.hashes && hashes)))[1] AS used,
                    coalesce(bool_and(EXISTS (SELECT FROM consent_data.contact_address ca
                                               WHERE ca.contact_id = key AND ca.channel_group = a.channel_group AND ca.address_hash = ANY (a.hashes))), true) AS is_folded
               FROM consent._addresses_now(contact) a
@@ -302,12 +334,15 @@ BEGIN
     answer := consent._explain(v_state, message_kind, product_category, channel, sender, v_at,
         CASE WHEN is_call THEN consent._attempts(contact, sender, v_at, 'infinity', but) END,
         CASE WHEN is_call THEN consent._attempts(contact, sender, v_at, 'infinity', but, true) END);
-    -- A permission for the first advertising message only: what was claimed since is that one.
+    -- A permission for the first message only: what was claimed since is that one, of whatever nature. Where the log of that time was
+    -- dropped nobody knows, and it counts as sent.
     IF answer->>'basis' = 'implied_referral' THEN
-        SELECT max(m.counts_at) INTO v_sent FROM consent._claims_of(contact, (answer->'evidence'->>'at')::timestamptz) m
-         WHERE m.sender_id = sender_id AND NOT m.is_service AND m.decision_id IS DISTINCT FROM but;
+        v_since := (answer->'evidence'->>'at')::timestamptz;
+        SELECT max(m.counts_at) INTO v_sent FROM consent._claims_of(contact, v_since) m
+         WHERE m.sender_id = sender_id AND m.decision_id IS DISTINCT FROM but;
+        v_sent := coalesce(v_sent, (SELECT max(p.decided_before) FROM consent_data.prune p WHERE p.log = 'decision' AND p.decided_before > v_since));
         IF v_sent IS NOT NULL THEN
-            answer := consent._explain(consent._merge(v_state, consent.fact('sent', v_sent, v_sent, sender_id, ARRAY[channel])),
+            answer := consent._explain(consent._merge(v_state, consent.fact('sent', least(v_sent, v_at), least(v_sent, v_at), sender_id, ARRAY[channel])),
                                        message_kind, product_category, channel, sender, v_at, NULL);
         END IF;
     END IF;

@@ -53,7 +53,9 @@ CREATE PROCEDURE consent._grant_unsubscribe()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $procedure$
 BEGIN
-    NULL;
+    -- Whoever has a token can use it.
+    REVOKE SELECT ON consent_data.unread_token FROM consent_audit, consent_batch;
+    GRANT SELECT (unread_token_id, channel, category, via, everything, received_at) ON consent_data.unread_token TO consent_audit, consent_batch;
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._grant_unsubscribe() IS 'Grants on the tables and views of this part; setup() calls it last.';
@@ -177,10 +179,10 @@ END
 $$;
 COMMENT ON FUNCTION consent._read_token(text) IS 'What a token says. Raises for what is none; unread: nobody can tell, since its key is missing.';
 
--- The latest opt-out by a person that says at least this, binds the address too, and that no opt-in came after. In doubt
--- there is none, and the next click is recorded.
+-- The latest opt-out by a person since an instant that says at least this, binds the address too, and that no opt-in came after.
+-- In doubt there is none, and the next click is recorded.
 CREATE FUNCTION consent._opt_out_in_force(
-    contact text, erased_as bytea, hashes bytea[], sender_id integer, channel text, category_id integer)
+    contact text, erased_as bytea, hashes bytea[], sender_id integer, channel text, category_id integer, since timestamptz)
     RETURNS bigint
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -198,6 +200,7 @@ BEGIN
             SELECT x.* FROM consent_data.address_event ae JOIN consent_data.event x USING (event_id)
              WHERE key IS NULL AND ae.address_hash = ANY (hashes) AND x.contact_id IS NULL AND x.erased_as IS NULL) e
      WHERE e.kind = 'opt_out' AND e.sender_id = sender_id AND e.detail->>'via' IS DISTINCT FROM 'system'
+       AND e.at > since AND e.entered_at > since
        AND (channel = ANY (e.channels) OR 'any' = ANY (e.channels))
        AND CASE coalesce(e.detail->>'scope', 'all') WHEN 'all' THEN true WHEN 'category' THEN e.category_id = category_id ELSE false END
        AND (cardinality(hashes) = 0
@@ -226,8 +229,15 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION consent._opt_out_in_force(text, bytea, bytea[], integer, text, integer)
-    IS 'The opt-out of a person from a sender that covers channel and category and is in force; NULL for none, and where that can''t be told.';
+COMMENT ON FUNCTION consent._opt_out_in_force(text, bytea, bytea[], integer, text, integer, timestamptz)
+    IS 'The opt-out of a person from a sender, given and recorded since, that covers channel and category and is in force; NULL for none, and where that can''t be told.';
+
+-- One that is older is recorded again: an opt-in that is dated in between may be recorded later. So is each in a transaction whose
+-- snapshot may not show the opt-in that came after it.
+CREATE FUNCTION consent._said_anew() RETURNS timestamptz
+    LANGUAGE sql VOLATILE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    RETURN CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN clock_timestamp() - interval '1 hour' ELSE 'infinity' END;
+COMMENT ON FUNCTION consent._said_anew() IS 'Since when an opt-out must have been recorded for the same, said again, not to be recorded once more.';
 
 CREATE FUNCTION consent.read_token(token text) RETURNS TABLE (sender text, channel text, product_category text, refused boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
@@ -243,7 +253,7 @@ BEGIN
     END IF;
     RETURN QUERY SELECT t.sender, coalesce(t.channel, 'any'), (SELECT c.name FROM consent_data.category c WHERE c.category_id = t.category_id),
         consent._opt_out_in_force(t.contact, consent._key_hash(t.contact), consent._with_aliases(ARRAY[t.hash]), t.sender_id,
-                                  coalesce(t.channel, 'any'), t.category_id) IS NOT NULL;
+                                  coalesce(t.channel, 'any'), t.category_id, '-infinity') IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION consent.read_token(text)
@@ -384,7 +394,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM consent._hold_clicks(t.sender_id || ' ' || coalesce(t.contact, encode(t.hash, 'hex')));
-    event_id := consent._opt_out_in_force(t.contact, v_key_hash, v_hashes, t.sender_id, v_channel, v_category);
+    event_id := consent._opt_out_in_force(t.contact, v_key_hash, v_hashes, t.sender_id, v_channel, v_category, consent._said_anew());
     IF event_id IS NULL THEN
         v_detail := jsonb_build_object('scope', CASE WHEN v_category IS NULL THEN 'all' ELSE 'category' END, 'via', v_via);
         IF v_erased THEN
@@ -407,7 +417,7 @@ BEGIN
       FROM consent_data.event e LEFT JOIN consent_data.category c USING (category_id) WHERE e.event_id = event_id;
 END
 $$;
-COMMENT ON FUNCTION consent._unsubscribe(text, text, text, text, boolean, timestamptz) IS 'Records the opt-out of a token, unless it is in force; unread: it has to wait for a key.';
+COMMENT ON FUNCTION consent._unsubscribe(text, text, text, text, boolean, timestamptz) IS 'Records the opt-out of a token, unless it was just recorded; unread: it has to wait for a key.';
 
 CREATE FUNCTION consent.unsubscribe(
     token text, channel text DEFAULT NULL, category text DEFAULT NULL, via text DEFAULT 'one_click', everything boolean DEFAULT false)
@@ -438,7 +448,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent.unsubscribe(text, text, text, text, boolean)
-    IS 'Opts out whoever has the link, for ever, also of contacts gone, merged or erased; a second click answers as the first. channel, category: what the person chose in place of what the link says; everything: nothing more from this sender. One error for whatever is no token of ours. event_id NULL: kept until a missing key is back.';
+    IS 'Opts out whoever has the link, for ever, also of contacts gone, merged or erased; a second click within the hour answers as the first, later ones are recorded again. channel, category: what the person chose in place of what the link says; everything: nothing more from this sender. One error for whatever is no token of ours. event_id NULL: kept until a missing key is back.';
 
 CREATE FUNCTION consent.settle_unread_tokens() RETURNS bigint
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

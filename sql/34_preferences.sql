@@ -86,22 +86,12 @@ END
 $$;
 COMMENT ON FUNCTION consent._category_line(integer) IS 'A category and everything above it, now or ever.';
 
--- The wish of one person may have been given to any of the records the CRM merged.
 CREATE FUNCTION consent._max_per_month(contact text, sender_id integer, channel text) RETURNS integer
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-    key consent_data.contact_state.contact_id%TYPE := contact;
 BEGIN
-    RETURN (
-        WITH RECURSIVE person (id) AS (
-            SELECT key UNION SELECT m.from_id FROM person p JOIN consent_data.contact_merge m ON m.into_id = p.id)
-        SELECT CASE WHEN e.detail->>'max_per_month' ~ '^[0-9]{1,9}$' THEN (e.detail->>'max_per_month')::integer END
-          FROM person p JOIN consent_data.event e ON e.contact_id = p.id
-         WHERE e.kind = 'preference' AND e.sender_id = sender_id AND e.detail ? 'max_per_month'
-           AND (channel = ANY (e.channels) OR 'any' = ANY (e.channels))
-         ORDER BY e.at DESC, e.event_id DESC LIMIT 1);
+    RETURN (SELECT min(w.most) FROM consent._wishes(contact, sender_id) w WHERE w.channels IS NULL OR channel = ANY (w.channels));
 END
 $$;
 COMMENT ON FUNCTION consent._max_per_month(text, integer, text) IS 'How many messages a month the person wants at most from a sender on a channel; NULL: never said, or taken back.';
@@ -119,7 +109,9 @@ DECLARE
     v_name text := (SELECT s.name FROM consent_data.sender s WHERE s.sender_id = v_sender);
     v_channel text := coalesce(channel, 'email');
     v_wanted integer[] := ARRAY(SELECT DISTINCT consent._category_id(w) FROM unnest(wanted) w WHERE w IS NOT NULL);
-    v_unwanted integer[] := ARRAY(SELECT DISTINCT consent._category_id(u) FROM unnest(unwanted) u WHERE u IS NOT NULL);
+    v_unwanted integer[] := ARRAY(SELECT c.category_id FROM consent_data.category c WHERE c.name = ANY (unwanted));
+    v_facts jsonb := '[]';
+    v_so_already jsonb := '[]';
     v_limit integer;
     v_events bigint[] := '{}';
     v_refused boolean := false;
@@ -132,6 +124,13 @@ BEGIN
         RAISE EXCEPTION 'max_per_month is out of range' USING ERRCODE = 'invalid_parameter_value',
             HINT = 'Give 1 to 1000, or no_limit => true to take an earlier one back. Who wants nothing opts out: consent.opt_out().';
     END IF;
+    -- A refusal that is not understood is one of everything, and nothing is agreed to beside it.
+    IF EXISTS (SELECT FROM unnest(unwanted) u WHERE u IS NOT NULL AND NOT EXISTS (SELECT FROM consent_data.category c WHERE c.name = u)) THEN
+        RAISE WARNING 'an unwanted category is not known: the opt-out covers all of them' USING HINT = 'The known categories are in consent_data.category.';
+        v_wanted := '{}';
+        v_events := v_events || consent._record(contact, 'opt_out', clock_timestamp(), ARRAY[v_channel], NULL, v_name, NULL, NULL, NULL, NULL,
+            '{"scope": "all", "via": "link"}', evidence, NULL, NULL, NULL);
+    END IF;
     -- What is both wanted and unwanted is unwanted.
     v_wanted := ARRAY(SELECT w FROM unnest(v_wanted) w WHERE w <> ALL (v_unwanted));
     IF cardinality(v_wanted) > 0 THEN
@@ -139,6 +138,14 @@ BEGIN
             RAISE EXCEPTION 'an opt-in covers the channel it names' USING ERRCODE = 'invalid_parameter_value', HINT = 'Call it once for each channel that the person chose.';
         END IF;
         PERFORM consent._check_evidence('opt_in', evidence);
+        BEGIN
+            PERFORM consent._take_refusals(ARRAY[key::text], NULL);
+        EXCEPTION WHEN OTHERS THEN
+            -- A view of the CRM that can't be read keeps its contacts from being folded, which denies.
+            NULL;
+        END;
+        v_facts := coalesce(consent.state_json(consent._current_state(key::text))->'facts', '[]');
+        v_so_already := coalesce(jsonb_path_query_array(consent.preferences(key::text, v_name, v_channel), '$.categories[*] ? (@.wanted == true).name'), '[]');
         IF evidence IS NULL OR jsonb_strip_nulls(evidence) = '{}' THEN
             RAISE WARNING 'the opt-ins have no evidence' USING HINT = 'Where the law has the sender prove consent they allow nothing.';
         END IF;
@@ -149,7 +156,15 @@ BEGIN
          WHERE e.contact_id = key AND e.sender_id = v_sender AND e.kind = 'opt_out' AND e.detail->>'scope' = 'category'
            AND e.category_id <> ALL (v_wanted || v_unwanted) AND consent._category_line(e.category_id) && v_wanted
            AND NOT EXISTS (SELECT FROM consent_data.event x WHERE x.contact_id = key AND x.sender_id = v_sender AND x.kind = 'opt_in'
-                              AND x.category_id = e.category_id AND x.at > e.at));
+                              AND x.category_id = e.category_id AND x.at > e.at)
+        UNION
+        -- By address, without the contact's key.
+        SELECT (f->>'category_id')::integer FROM jsonb_array_elements(v_facts) f
+         WHERE f ? 'lifted_only_after' AND f->>'sender_id' = v_sender::text AND f->'channels' ? v_channel
+           AND (f->>'category_id')::integer <> ALL (v_wanted || v_unwanted) AND consent._category_line((f->>'category_id')::integer) && v_wanted
+           AND NOT EXISTS (SELECT FROM jsonb_array_elements(v_facts) o
+                            WHERE o->>'kind' = 'opt_in' AND o->>'sender_id' = v_sender::text AND o->'category_id' = f->'category_id'
+                              AND (o->>'at')::timestamptz > (f->>'lifted_only_after')::timestamptz));
 
     -- From the top of the tree down, so that what is said of a category holds against what is said of those above it.
     FOR r IN SELECT c.category_id, c.name, w.wants, l.line
@@ -157,8 +172,8 @@ BEGIN
                JOIN consent_data.category c USING (category_id), LATERAL (SELECT consent._category_line(c.category_id) AS line OFFSET 0) l
               ORDER BY cardinality(l.line), w.wants DESC, c.category_id LOOP
         IF r.wants THEN
-            -- A box that was ticked already and stays so is no new act.
-            CONTINUE WHEN EXISTS (
+            -- A box that was ticked already and stays so is no new act, if it has the effect.
+            CONTINUE WHEN v_so_already ? r.name AND EXISTS (
                 SELECT FROM consent_data.event e
                  WHERE e.contact_id = key AND e.sender_id = v_sender AND e.kind = 'opt_in' AND e.category_id = r.category_id
                    AND v_channel = ANY (e.channels) AND e.evidence IS NOT NULL AND e.detail->>'expires' IS NULL
@@ -173,21 +188,18 @@ BEGIN
             v_events := v_events || consent._record(contact, 'opt_in', clock_timestamp(), ARRAY[v_channel], r.name, v_name, NULL, NULL, NULL, '{marketing}',
                 '{"method": "active"}', evidence, NULL, NULL, NULL);
         ELSE
-            CONTINUE WHEN EXISTS (
-                SELECT FROM consent_data.event e
-                 WHERE e.contact_id = key AND e.sender_id = v_sender AND e.kind = 'opt_out' AND e.category_id = r.category_id
-                   AND e.channels && ARRAY[v_channel, 'any'] AND (v_channel <> 'any' OR 'any' = ANY (e.channels))
-                   AND NOT EXISTS (SELECT FROM consent_data.event x
-                                    WHERE x.contact_id = key AND x.sender_id = v_sender AND x.kind IN ('opt_in', 'opt_in_confirmed')
-                                      AND least(x.at, x.recorded_at) > greatest(e.at, e.recorded_at) AND (x.category_id IS NULL OR x.category_id = ANY (r.line))));
-            v_events := v_events || consent._record(contact, 'opt_out', NULL, ARRAY[v_channel], r.name, v_name, NULL, NULL, NULL, NULL,
+            CONTINUE WHEN consent._opt_out_in_force(key::text, NULL, '{}', v_sender, v_channel, r.category_id, consent._said_anew()) IS NOT NULL;
+            v_events := v_events || consent._record(contact, 'opt_out', clock_timestamp(), ARRAY[v_channel], r.name, v_name, NULL, NULL, NULL, NULL,
                 '{"scope": "category", "via": "link"}', evidence, NULL, NULL, NULL);
             v_refused := true;
         END IF;
     END LOOP;
 
     v_limit := consent._max_per_month(key::text, v_sender, v_channel);
-    IF max_per_month IS DISTINCT FROM v_limit AND (max_per_month IS NOT NULL OR no_limit) THEN
+    IF (max_per_month IS NOT NULL OR no_limit)
+       AND (max_per_month IS DISTINCT FROM v_limit
+            OR max_per_month IS NOT NULL AND NOT EXISTS (SELECT FROM consent._wishes(key::text, v_sender) w
+                                                          WHERE w.most = max_per_month AND w.at > consent._said_anew() AND (w.channels IS NULL OR v_channel = ANY (w.channels)))) THEN
         v_events := v_events || consent._record(contact, 'preference', NULL, ARRAY[v_channel], NULL, v_name, NULL, NULL, NULL, NULL,
             jsonb_build_object('max_per_month', max_per_month), evidence, NULL, NULL, NULL);
     END IF;
@@ -195,7 +207,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION consent.set_preferences(text, text[], text[], integer, text, text, jsonb, boolean)
-    IS 'What a person chose in a preference centre, all or nothing: unwanted categories are opted out of, wanted ones opted in to (with evidence: what was ticked, and the wording), which lifts no other category''s opt-out. max_per_month: NULL leaves it; no_limit takes it back. Answers with the events recorded; what was so already is not recorded again.';
+    IS 'What a person chose in a preference centre, all or nothing: unwanted categories are opted out of, wanted ones opted in to (with evidence: what was ticked, and the wording), which lifts no other category''s opt-out. max_per_month: NULL leaves it; no_limit takes it back. Answers with the events recorded; a box that stays ticked is not recorded again, nor is what was said within the hour.';
 
 CREATE FUNCTION consent.preferences(contact text, sender text DEFAULT NULL, channel text DEFAULT 'email') RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -69,3 +69,7 @@ SELECT binding, problem, detail, denies FROM consent.check_bindings();
 SELECT consent._refold_addresses() >= 0 AS addresses, consent._refold_fold() > 0 AS folded;
 SELECT drifted FROM consent._refold_apply(1, 1000);
 SELECT allowed, reason FROM consent.explain_send('customer:2', 'newsletter', 'shoes');
+-- Keys of 19 digits are keys, and what was refused under them was refused.
+INSERT INTO crm.customer VALUES (1234567890123456789, 'GB', 'flake@example.org', NULL);
+INSERT INTO crm.sale VALUES (1234567890123456789, '2026-01-15 12:00Z', 'shoes', 'purchase', 'yes');
+SELECT count(*) AS purchases FROM consent_data.crm_event_of('customer:1234567890123456789');

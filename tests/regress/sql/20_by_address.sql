@@ -21,3 +21,11 @@ SELECT consent.can_send_address('ben@example.org', 'order_confirmation') AS befo
 SELECT consent.can_send_address('ben2@example.org', 'order_confirmation') AS after_fold;
 -- An unknown kind is a no, not an error.
 SELECT consent.can_send_address('ben2@example.org', 'newsleter'), consent.can_send_address('ben2@example.org', NULL);
+-- Numbers are written in pairs, too, and refused.
+INSERT INTO crm.customer VALUES (8, 'FR', NULL, '+33 1 23 45 67 80');
+SELECT consent.refold('{8}'), consent.can_send_address('+33123456780', 'order_confirmation', channel => 'sms') AS service;
+SELECT * FROM consent.contacts_at('+33123456780', 'sms');
+-- One that the CRM has emptied is nobody's, folded or not.
+UPDATE crm.customer SET email = NULL WHERE id = 3;
+SELECT consent.can_send_address('cat@example.org', 'order_confirmation') AS before_fold, consent.refold('{3}');
+SELECT consent.can_send_address('cat@example.org', 'order_confirmation') AS after_fold;

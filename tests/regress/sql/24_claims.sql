@@ -58,7 +58,13 @@ DELETE FROM consent_data.frequency_cap;
 INSERT INTO crm.customer VALUES (7, 'CA', 'guy@example.org', NULL);
 SELECT consent.refold('{7}');
 SELECT consent.record_event(7::bigint, 'referral', at => now() - interval '1 day', detail => '{"referrer_named": true, "referrer_related": true}', evidence => '{"letter": 1}') > 0 AS referred;
-SELECT c.allowed FROM consent.claim_send(7::bigint, 'order_confirmation') c;
+SELECT decision_id AS service, allowed FROM consent.claim_send(7::bigint, 'order_confirmation') \gset
+SELECT c.allowed, c.reason FROM consent.claim_send(7::bigint, 'marketing') c;
+SELECT consent.claim_outcome(:service, 'released');
+BEGIN;
+INSERT INTO consent_data.prune (log, decided_before, first_id, last_id, rows) VALUES ('decision', now(), 1, 1, 1);
+SELECT c.allowed, c.reason FROM consent.claim_send(7::bigint, 'marketing') c;
+ROLLBACK;
 SELECT decision_id AS first FROM consent.claim_send(7::bigint, 'marketing') WHERE basis = 'implied_referral' \gset
 SELECT c.allowed, c.reason FROM consent.claim_send(7::bigint, 'marketing') c;
 SELECT r.allowed, r.basis, r.changed FROM consent.recheck(:first) r;
@@ -76,6 +82,37 @@ SELECT test.fails($$SELECT consent.claim_outcome(NULL::bigint, 'sent')$$) AS nul
 SELECT test.fails($$SELECT consent.claim_outcome(1, 'delivered')$$) AS code;
 SELECT test.fails($$SELECT consent.claim_outcome(1, NULL)$$) AS no_code;
 SELECT r.allowed, r.reason, r.missing, r.changed FROM unnest(ARRAY[:yes, :no, 1000000, NULL]) WITH ORDINALITY d (id, n), LATERAL consent.recheck(id) r ORDER BY n;
+
+-- A yes given again counts when it is given again; a claim that is long past is none.
+INSERT INTO crm.customer VALUES (8, 'GB', 'hal@example.org', NULL), (9, 'GB', 'ida@example.org', NULL), (10, 'GB', 'ida@example.net', NULL);
+SELECT consent.refold('{8,9,10}'), consent.opt_in(n, evidence => '{"form": 1}') > 0 AS agreed FROM unnest('{8,9,10}'::bigint[]) n;
+INSERT INTO consent_data.frequency_cap (max_messages, per, reason) VALUES (1, 'day', 'house rule 1');
+INSERT INTO consent_data.decision (contact_id, message_kind, category_id, channel, sender_id, message_ref, allowed, basis, made_for, decided_at)
+SELECT 8, 'newsletter', 1, 'email', 1, 'old/' || n, true, 'consent', 'claim', now() - CASE n WHEN 4 THEN interval '100 days' ELSE interval '3 days' END FROM generate_series(1, 4) n;
+SELECT d.message_ref, r.allowed, r.reason, r.rule LIKE 'frequency_cap/%' AS by_limit FROM unnest('{old/4,old/1,old/2}'::text[]) WITH ORDINALITY m (ref, n) JOIN consent_data.decision d ON d.message_ref = m.ref AND d.made_for = 'claim', LATERAL consent.recheck(d.decision_id) r ORDER BY n;
+SELECT m.ref, c.allowed, c.reason FROM unnest('{old/3,old/1,new}'::text[]) WITH ORDINALITY m (ref, n), LATERAL consent.claim_send(8::bigint, 'newsletter', 'shoes', message_ref => m.ref) c ORDER BY n;
+SELECT message_ref, counts_at > decided_at + interval '1 day' AS counts_later FROM consent_data.counted_claim WHERE contact_id = 8 ORDER BY message_ref;
+-- A question that is asked again counts for nothing.
+SELECT r.allowed FROM consent.log_decision('9', 'newsletter', 'shoes') q, consent.recheck(q.decision_id) r;
+DELETE FROM consent_data.frequency_cap;
+-- The address that the CRM has emptied is not the contact's, folded or not.
+UPDATE crm.customer SET email = NULL WHERE id = 8;
+SELECT c.allowed, c.reason FROM consent.claim_send(8::bigint, 'order_confirmation', address => 'hal@example.org') c;
+SELECT consent.refold('{8}'), c.allowed, c.reason FROM consent.claim_send(8::bigint, 'order_confirmation', address => 'hal@example.org') c;
+-- Who was merged is one person, with one wish.
+SELECT cardinality(consent.set_preferences(9::bigint, max_per_month => 1)) AS wished, consent.merge_contacts(9::bigint, 10::bigint) IS NOT NULL AS merged;
+SELECT consent.preferences(10::bigint)->'max_per_month' AS most, consent.set_preferences(10::bigint, max_per_month => 1) AS so_already;
+SELECT c.allowed, c.reason, c.cap FROM consent.claim_send(10::bigint, 'newsletter', 'shoes') c;
+SELECT c.allowed, c.reason, c.cap FROM consent.claim_send(10::bigint, 'newsletter', 'shoes') c;
+-- And one message, under whichever key.
+SELECT consent.set_preferences(10::bigint, no_limit => true) <> '{}' AS no_limit;
+INSERT INTO consent_data.decision (contact_id, message_kind, category_id, channel, sender_id, message_ref, allowed, made_for) VALUES (9, 'newsletter', 1, 'email', 1, 'once', true, 'claim');
+SELECT c.decision_id = d.decision_id OR NOT c.allowed AS the_same FROM consent_data.decision d, LATERAL consent.claim_send(10::bigint, 'newsletter', 'shoes', message_ref => d.message_ref) c WHERE d.message_ref = 'once';
+-- A call that nobody answered was an attempt; one that was not made was none.
+INSERT INTO consent_data.decision (contact_id, message_kind, channel, sender_id, message_ref, allowed, made_for)
+SELECT 2, 'marketing', 'phone_live', 1, 'call/' || o, true, 'claim' FROM unnest('{failed,released,sent}'::text[]) o;
+SELECT bool_and(consent.claim_outcome(d.decision_id, split_part(d.message_ref, '/', 2))) AS noted FROM consent_data.decision d WHERE d.message_ref LIKE 'call/%';
+SELECT cardinality(consent._attempts('2', 'shop', clock_timestamp(), 'infinity')) AS attempts;
 
 -- Only in a snapshot of the moment.
 BEGIN ISOLATION LEVEL REPEATABLE READ;

@@ -68,6 +68,7 @@ fn run(arguments: &Arguments) -> Result<u32> {
     demo.opt_out()?;
     demo.night()?;
     demo.similar()?;
+    demo.proof()?;
     demo.audit()?;
     println!(
         "All of it took {:.0} s. `make psql` opens this database; `make test` checks it.",
@@ -231,6 +232,62 @@ impl Demo {
         Ok(())
     }
 
+    fn proof(&mut self) -> Result<()> {
+        self.headline("Just before sending: a claim, logged with what it rests on");
+        let yes = self.find("d.answer->>'basis' = 'soft_opt_in'")?;
+        let no = self.find("d.answer->>'reason' = 'opted_out'")?;
+        let claimed = show::query(
+            &mut self.client,
+            &format!(
+                "SELECT c AS contact, allowed, basis, reason, rule, cap\n  FROM unnest('{{{yes},{no}}}'::bigint[]) c, consent.claim_send(c, 'newsletter', '{CATEGORY}', campaign => 'autumn')"
+            ),
+        )?;
+        self.check(claimed[0][1] == "t" && claimed[1][1] == "f", "one claim is granted, one is not")?;
+        let out = show::query(
+            &mut self.client,
+            &format!(
+                "SELECT sender, channel, refused FROM consent.read_token(consent.unsubscribe_token({yes}))   -- the link in the message, as its page reads it"
+            ),
+        )?;
+        self.check(out[0][2] == "f", "a link that changes nothing by being read")?;
+
+        self.headline("Proof: what is on record is sealed, and whoever alters it is found");
+        println!("  $ consent-batch seal");
+        self.batch(&["seal"])?;
+        println!();
+        let held = show::query(
+            &mut self.client,
+            "SELECT count(*) AS facts_tried, bool_and(consent.verify_proof(consent.prove(event_id))) AS all_proved\n  FROM (SELECT event_id FROM consent_data.event ORDER BY event_id DESC LIMIT 20) e",
+        )?;
+        self.check(held[0] == ["20", "t"], "proofs that hold")?;
+        println!("    A superuser dates the last opt-out a year back, past all triggers:\n");
+        let of = "event_id = (SELECT max(event_id) FROM consent_data.event WHERE kind = 'opt_out')";
+        let forge = |by: &str| {
+            format!(
+                "SET session_replication_role = replica; UPDATE consent_data.event SET at = at {by} interval '1 year' WHERE {of}; RESET session_replication_role"
+            )
+        };
+        self.client.batch_execute(&forge("-"))?;
+        println!("  $ consent-batch verify --seals");
+        let found = self.batch_found(&["verify", "--seals"]);
+        self.client.batch_execute(&forge("+"))?;
+        self.check(found?, "the altered row is found")?;
+        println!("\n    Put back, all is well again:\n\n  $ consent-batch verify --seals");
+        self.batch(&["verify", "--seals"])?;
+        println!(
+            "\n    The campaign decided once more, by what was known then and by what is known now:\n\n  $ consent-batch replay --campaign autumn"
+        );
+        self.batch(&["replay", "--campaign", "autumn"])?;
+        println!("\n    And all about one contact, as an authority would get it:\n");
+        let parts = show::query(
+            &mut self.client,
+            &format!(
+                "SELECT key AS dossier_of_{yes}, CASE jsonb_typeof(value) WHEN 'array' THEN jsonb_array_length(value) END AS entries\n  FROM jsonb_each(consent.dossier({yes})) ORDER BY 1"
+            ),
+        )?;
+        self.check(parts.len() > 8, "a dossier")
+    }
+
     fn audit(&mut self) -> Result<()> {
         self.headline("The audit");
         self.client.batch_execute(&format!(
@@ -287,6 +344,16 @@ impl Demo {
             .with_context(|| format!("running {}", program.display()))?;
         ensure!(status.success(), "consent-batch {} ended with {status}", arguments.join(" "));
         Ok(())
+    }
+
+    /// The same for a run that must end with findings.
+    fn batch_found(&self, arguments: &[&str]) -> Result<bool> {
+        let program = std::env::current_exe()?.with_file_name("consent-batch");
+        let status = Command::new(&program)
+            .args(arguments)
+            .args(["--text", "--database", &self.cluster.url("postgres", "postgres")])
+            .status()?;
+        Ok(status.code() == Some(2))
     }
 
     fn prompt(&mut self, arguments: &Arguments) -> Result<u32> {
