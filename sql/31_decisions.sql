@@ -375,13 +375,15 @@ DECLARE
     month text;
     n bigint := 0;
 BEGIN
-    FOR month IN SELECT substring(c.relname FROM '_([0-9]{4}_[0-9]{2})$')
+    -- As a whole: an open query would keep its tables from being altered.
+    FOREACH month IN ARRAY ARRAY(
+                 SELECT substring(c.relname FROM '_([0-9]{4}_[0-9]{2})$')
                    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                   WHERE i.inhparent IN ('consent_data.decision'::regclass, 'consent_data.outcome'::regclass)
                     AND c.relname ~ '^(decision|outcome)_[0-9]{4}_[0-9]{2}$'
                  UNION SELECT to_char(d.decided_at, 'YYYY_MM') FROM consent_data.decision_default d WHERE d.decided_at < oldest
                  UNION SELECT to_char(o.decided_at, 'YYYY_MM') FROM consent_data.outcome_default o WHERE o.decided_at < oldest
-                  ORDER BY 1 LOOP
+                  ORDER BY 1) LOOP
         before := to_date(month, 'YYYY_MM')::timestamp + interval '1 month';
         -- Without a limit nothing is old enough.
         EXIT WHEN oldest IS NULL OR before > oldest;
@@ -390,7 +392,7 @@ BEGIN
              WHERE NOT x.is_sealed);
         BEGIN
             n := n + consent._prune_month(month, before);
-        EXCEPTION WHEN lock_not_available OR deadlock_detected OR object_not_in_prerequisite_state OR object_in_use THEN
+        EXCEPTION WHEN lock_not_available OR deadlock_detected OR object_not_in_prerequisite_state THEN
             RAISE WARNING 'the decisions of % are kept for now', replace(month, '_', '-')
                 USING HINT = 'The log is in use, or not sealed; the next night tries again.';
         END;
