@@ -282,10 +282,10 @@ impl Demo {
         let parts = show::query(
             &mut self.client,
             &format!(
-                "SELECT key AS dossier_of_{yes}, CASE jsonb_typeof(value) WHEN 'array' THEN jsonb_array_length(value) END AS entries\n  FROM jsonb_each(consent.dossier({yes})) ORDER BY 1"
+                "SELECT d->'decided_at' AS decided_at, d->'allowed' AS allowed, d->'rule' AS rule, d->'citation' AS citation, d->'proof' IS NOT NULL AS proved\n  FROM jsonb_array_elements(consent.dossier({yes})->'contact'->'decisions') d"
             ),
         )?;
-        self.check(parts.len() > 8, "a dossier")
+        self.check(parts.len() == 1 && parts[0][4] == "t", "a dossier with the decision and its proof")
     }
 
     fn audit(&mut self) -> Result<()> {
