@@ -74,6 +74,10 @@ BEGIN
     );
     COMMENT ON TABLE consent_data.category_parent IS 'Every parent a category has or ever had: an opt-out covers the subtree of then and of now.';
 
+    -- Once it was one table. What it holds the next night makes anew.
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('consent_data.similarity') AND c.relkind = 'r') THEN
+        DROP TABLE consent_data.similarity CASCADE;
+    END IF;
     CREATE TABLE IF NOT EXISTS consent_data.similarity (
         version integer NOT NULL,
         sender_id integer NOT NULL,
@@ -93,10 +97,10 @@ BEGIN
         threshold double precision NOT NULL,
         PRIMARY KEY (version, sender_id, category_a, category_b),
         CHECK (category_a < category_b)
-    );
-    -- Written by the hundred thousand each night, from the senders there are: no key checks each row again.
-    ALTER TABLE consent_data.similarity DROP CONSTRAINT IF EXISTS similarity_sender_id_fkey;
-    COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8). No row: neither was bought, they are in different departments (and the sender is no supermarket, or fewer than 10 bought both), or one is sensitive; the score is then 0.';
+    ) PARTITION BY LIST (version);
+    CREATE TABLE IF NOT EXISTS consent_data.similarity_0 PARTITION OF consent_data.similarity FOR VALUES IN (0);
+    COMMENT ON TABLE consent_data.similarity_0 IS 'Partition of consent_data.similarity: pairs from before the first night.';
+    COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8). No row: neither was bought, they are in different departments (and the sender is no supermarket, or fewer than 10 bought both), or one is sensitive; the score is then 0. Written by the hundred thousand each night: a partition a version, built aside and attached when complete.';
 
     CREATE TABLE IF NOT EXISTS consent_data.similarity_override (
         sender_id integer REFERENCES consent_data.sender,
@@ -384,18 +388,29 @@ CREATE FUNCTION consent._log_name(relation text) RETURNS text
     RETURN pg_catalog.regexp_replace(relation, '_([0-9]{4}_[0-9]{2}|default)$', '');
 COMMENT ON FUNCTION consent._log_name(text) IS 'The table of which a relation is a month''s partition.';
 
+CREATE FUNCTION consent._raise_append_only(operation text, relation text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    log text := consent._log_name(relation);
+BEGIN
+    RAISE EXCEPTION '% of consent_data.% is not allowed', operation, log
+        USING ERRCODE = 'insufficient_privilege',
+              DETAIL = CASE log WHEN 'category' THEN 'Category ids keep their meaning for ever: an old opt-out refers to them.'
+                                WHEN 'event' THEN 'The ledger is append-only: it is the proof of every decision.'
+                                ELSE 'The log of decisions is append-only: it is the proof of what was asked and answered.' END,
+              HINT = CASE log WHEN 'category' THEN 'Rename the category, or give it another parent.'
+                              WHEN 'event' THEN 'Record a further event that corrects the earlier one; a person''s request for erasure is met with consent.erase().'
+                              ELSE 'What became of a claim is noted with consent.claim_outcome(); a person''s request for erasure is met with consent.erase().' END;
+END
+$$;
+COMMENT ON FUNCTION consent._raise_append_only(text, text) IS 'Refuses a change of a table, or of one of its partitions, that only grows.';
+
 CREATE FUNCTION consent._refuse_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, consent._log_name(TG_TABLE_NAME)
-        USING ERRCODE = 'insufficient_privilege',
-              DETAIL = CASE WHEN TG_TABLE_NAME = 'category' THEN 'Category ids keep their meaning for ever: an old opt-out refers to them.'
-                            WHEN starts_with(TG_TABLE_NAME, 'event') THEN 'The ledger is append-only: it is the proof of every decision.'
-                            ELSE 'The log of decisions is append-only: it is the proof of what was asked and answered.' END,
-              HINT = CASE WHEN TG_TABLE_NAME = 'category' THEN 'Rename the category, or give it another parent.'
-                          WHEN starts_with(TG_TABLE_NAME, 'event') THEN 'Record a further event that corrects the earlier one.'
-                          ELSE 'What became of a claim is noted with consent.claim_outcome().' END;
+    PERFORM consent._raise_append_only(TG_OP, TG_TABLE_NAME);
 END
 $$;
 COMMENT ON FUNCTION consent._refuse_change() IS 'Trigger: the ledger, the log of decisions and the categories only grow.';

@@ -434,27 +434,3 @@ CREATE FUNCTION consent.object(
     RETURN consent._record(contact, 'objection', at, NULL, NULL, sender, NULL, NULL, NULL, NULL, NULL, NULL, address, reason, NULL);
 COMMENT ON FUNCTION consent.object(text, text, text, text, timestamptz)
     IS 'The person objected to direct marketing (GDPR art. 21): every channel and address.';
-
--- The same for numeric and uuid keys.
-DO $$
-DECLARE
-    f record;
-    key_type text;
-BEGIN
-    FOR f IN SELECT p.oid, p.proname, pg_catalog.pg_get_function_arguments(p.oid) AS arguments,
-                    pg_catalog.array_to_string(p.proargnames[2:], ', ') AS names,
-                    pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
-               FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace
-                AND p.proname IN ('record_event', 'opt_in', 'confirm_opt_in', 'opt_out', 'object') LOOP
-        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-            EXECUTE pg_catalog.format(
-                'CREATE FUNCTION consent.%I(%s) RETURNS bigint LANGUAGE sql VOLATILE RETURN consent.%I(contact::text, %s)',
-                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.proname, f.names);
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
-                pg_catalog.regexp_replace(pg_catalog.pg_get_function_identity_arguments(f.oid), 'contact text', 'contact ' || key_type),
-                f.comment);
-        END LOOP;
-    END LOOP;
-END
-$$;

@@ -184,26 +184,8 @@ CREATE FUNCTION consent.explain_send(
     missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent._unpack(consent._explain_send(contact, message_kind, product_category, channel, sender, at)) $$;
-CREATE FUNCTION consent.explain_send(
-    contact bigint, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL,
-    sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
-    RETURNS TABLE (
-    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
-    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
-CREATE FUNCTION consent.explain_send(
-    contact uuid, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL,
-    sender text DEFAULT NULL, at timestamptz DEFAULT NULL)
-    RETURNS TABLE (
-    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
-    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM consent.explain_send(contact::text, message_kind, product_category, channel, sender, at) $$;
 COMMENT ON FUNCTION consent.explain_send(text, text, text, text, text, timestamptz)
     IS 'can_send with its grounds: reason or basis, rule and citation, until when, on what evidence, with what obligations. One row, always.';
-COMMENT ON FUNCTION consent.explain_send(bigint, text, text, text, text, timestamptz) IS 'can_send with its grounds. One row, always.';
-COMMENT ON FUNCTION consent.explain_send(uuid, text, text, text, text, timestamptz) IS 'can_send with its grounds. One row, always.';
 
 -- Found by address: whoever has it now, by the CRM's own word and not by the last fold's.
 CREATE FUNCTION consent.contacts_at(address text, channel text DEFAULT 'email', country text DEFAULT NULL) RETURNS SETOF text
@@ -231,29 +213,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent.can_send_address(text, text, text, text, text, timestamptz, text)
     IS 'can_send for whoever has the address: yes if it is yes for one of them, since a refusal binds all who share it. Nobody''s address, or a malformed one: no. country: for a national phone number.';
-
--- Similar categories of a target, for question(): scored pairs above the threshold, and what a person added. Whether a scored
--- one may count at all in the tree of now, policy says.
-CREATE FUNCTION consent._similar(sender integer, category integer) RETURNS TABLE (category_id integer, by_override boolean)
-    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT p.other, bool_or(p.by_override) FROM (
-        SELECT CASE s.category_a WHEN category THEN s.category_b ELSE s.category_a END AS other, false AS by_override
-          FROM consent_data.similarity s, consent_data.setting t
-         WHERE s.version = t.similarity_version AND s.sender_id = sender AND s.score >= t.similarity_threshold
-           AND category IN (s.category_a, s.category_b)
-        UNION ALL
-        SELECT CASE o.category_a WHEN category THEN o.category_b ELSE o.category_a END, true
-          FROM consent_data.similarity_override o
-         WHERE o.is_similar AND coalesce(o.sender_id, sender) = sender AND category IN (o.category_a, o.category_b)
-    ) p
-     -- A no to a pair beats a yes, whoever said which first.
-     WHERE NOT EXISTS (SELECT FROM consent_data.similarity_override o
-                        WHERE NOT o.is_similar AND coalesce(o.sender_id, sender) = sender
-                          AND (o.category_a, o.category_b) IN ((category, p.other), (p.other, category)))
-     GROUP BY p.other
-$$;
-COMMENT ON FUNCTION consent._similar(integer, integer) IS 'The other categories scored as similar to one, for a sender, and those that an override makes so.';
 
 -- The law itself, in words.
 

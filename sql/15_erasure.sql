@@ -84,10 +84,7 @@ BEGIN
         END IF;
         RETURN erased;
     END IF;
-    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, consent._log_name(TG_TABLE_NAME)
-        USING ERRCODE = 'insufficient_privilege',
-              DETAIL = 'The ledger is append-only: it is the proof of every decision.',
-              HINT = 'Record a further event that corrects the earlier one; a person''s request for erasure is met with consent.erase().';
+    PERFORM consent._raise_append_only(TG_OP, TG_TABLE_NAME);
 END
 $$;
 COMMENT ON FUNCTION consent._only_erasure() IS 'Trigger: the one change that the ledger''s rows allow is to take the person out of them.';
@@ -179,7 +176,6 @@ BEGIN
         OR EXISTS (SELECT FROM consent_data.decision d WHERE d.contact_id = key)
         OR EXISTS (SELECT FROM consent_data.outbox o WHERE o.contact_id = key)
         OR EXISTS (SELECT FROM consent_data.retention_action a WHERE a.contact_id = key)
-        OR EXISTS (SELECT FROM consent_data.contact_similar s WHERE s.contact_id = key)
         OR EXISTS (SELECT FROM consent_data.contact_merge m WHERE key IN (m.from_id, m.into_id))
         OR EXISTS (SELECT FROM consent_data.contact_address ca
                     WHERE ca.contact_id = key
@@ -253,9 +249,6 @@ BEGIN
     GET DIAGNOSTICS n = ROW_COUNT;
     v_removed := v_removed || jsonb_build_object('retention_action', n);
     DELETE FROM consent_data.retention_due d WHERE d.contact_id = key;
-    DELETE FROM consent_data.contact_similar s WHERE s.contact_id = key;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    v_removed := v_removed || jsonb_build_object('contact_similar', n);
     -- Without a request, what is refused on one of them later still binds the other, should it come back.
     DELETE FROM consent_data.contact_merge m
      WHERE key IN (m.from_id, m.into_id)

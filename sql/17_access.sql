@@ -83,12 +83,11 @@ BEGIN
                         FROM consent_data.retention_action a WHERE a.contact_id = key),
         'retention_due', (SELECT jsonb_agg(consent._with_names(to_jsonb(d) - 'contact_id') ORDER BY d.sender_id)
                             FROM consent_data.retention_due d WHERE d.contact_id = key),
-        'similar_categories', (SELECT jsonb_agg(consent._with_names(jsonb_build_object('version', s.version, 'sender_id', s.sender_id,
-                                                                                       'category_id', l.category_id, 'score', l.score))
+        'similar_categories', (SELECT jsonb_agg(consent._with_names(jsonb_build_object('sender_id', l.sender_id, 'category_id', l.category_id, 'score', l.score))
                                                 || jsonb_build_object('rests_on', (SELECT c.name FROM consent_data.category c WHERE c.category_id = l.rests_on))
-                                                ORDER BY s.version, s.sender_id, l.rank)
-                                 FROM consent_data.contact_similar s,
-                                      consent._similar_list(s.list) l
+                                                ORDER BY l.sender_id, l.rank)
+                                 FROM consent_data.contact_state s LEFT JOIN consent_data.contact_overflow o USING (contact_id),
+                                      consent._similar_to(coalesce(o.state, s.state), 10) l
                                 WHERE s.contact_id = key),
         'decisions', (SELECT jsonb_agg(consent._with_names(to_jsonb(d) - '{contact_id,erased_at,salt,commitment}'::text[])
                                        || jsonb_build_object('address_hash', encode(d.address_hash, 'hex'), 'outcome', o.outcome, 'outcome_noted_at', o.noted_at)
@@ -148,32 +147,6 @@ END
 $$;
 COMMENT ON FUNCTION consent.subject_access(text)
     IS 'GDPR art. 15: everything held about the person as one document: the bound rows as seen, ledger with evidence, state, addresses by hash, suppressions, logged decisions, retention, merges, holds, and the answers to consent_data.audit_question; contacts merged with it likewise. An empty section: nothing of the kind is held. Nothing of other people.';
-
--- The same for numeric and uuid keys.
-DO $$
-DECLARE
-    f record;
-    key_type text;
-BEGIN
-    FOR f IN SELECT p.oid, p.proname, p.provolatile, pg_catalog.pg_get_function_arguments(p.oid) AS arguments,
-                    pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity, pg_catalog.format_type(p.prorettype, NULL) AS result,
-                    (SELECT pg_catalog.string_agg(CASE WHEN a.name LIKE '%contact' THEN a.name || '::text' ELSE a.name END, ', ' ORDER BY a.n)
-                       FROM pg_catalog.unnest(p.proargnames) WITH ORDINALITY a (name, n)) AS passed,
-                    pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
-               FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace
-                AND p.proname IN ('subject_access', 'erase', 'merge_contacts', 'legal_hold') LOOP
-        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-            EXECUTE pg_catalog.format(
-                'CREATE FUNCTION consent.%I(%s) RETURNS %s LANGUAGE sql %s RETURN consent.%1$I(%5$s)',
-                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.result,
-                CASE f.provolatile WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END, f.passed);
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
-                pg_catalog.replace(f.identity, 'contact text', 'contact ' || key_type), f.comment);
-        END LOOP;
-    END LOOP;
-END
-$$;
 
 CREATE PROCEDURE consent._create_subject_views()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

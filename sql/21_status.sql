@@ -110,15 +110,5 @@ CREATE FUNCTION consent.subscription_status(contact text, channel text DEFAULT '
     RETURNS TABLE (status text, since timestamptz, how text, detail jsonb)
     LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM consent._subscription_status(contact, channel, sender) $$;
-CREATE FUNCTION consent.subscription_status(contact bigint, channel text DEFAULT 'email', sender text DEFAULT NULL)
-    RETURNS TABLE (status text, since timestamptz, how text, detail jsonb)
-    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM consent._subscription_status(contact::text, channel, sender) $$;
-CREATE FUNCTION consent.subscription_status(contact uuid, channel text DEFAULT 'email', sender text DEFAULT NULL)
-    RETURNS TABLE (status text, since timestamptz, how text, detail jsonb)
-    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM consent._subscription_status(contact::text, channel, sender) $$;
 COMMENT ON FUNCTION consent.subscription_status(text, text, text)
     IS 'How the contact stands, for a screen: confirmed_opt_in, soft_opt_in, soft_opt_out, confirmed_opt_out or unknown; since when, and how it came about. Only the person''s own act confirms. No permission to send: ask can_send. One row, always.';
-COMMENT ON FUNCTION consent.subscription_status(bigint, text, text) IS 'How the contact stands, for a screen. One row, always.';
-COMMENT ON FUNCTION consent.subscription_status(uuid, text, text) IS 'How the contact stands, for a screen. One row, always.';

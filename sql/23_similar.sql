@@ -1,8 +1,10 @@
--- Similar products: what the night scored, per contact and per version. The pairs are in consent_data.similarity.
+-- Similar products: the versions that nights score, and what follows from them. The pairs are in consent_data.similarity.
 
 CREATE PROCEDURE consent._create_similar_tables(key_column text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
+DECLARE
+    v_list text;
 BEGIN
     CREATE TABLE IF NOT EXISTS consent_data.similarity_version (
         version integer PRIMARY KEY,
@@ -12,50 +14,51 @@ BEGIN
     );
     COMMENT ON TABLE consent_data.similarity_version IS 'When a version of the similar categories came into use, and a fingerprint of all it was made from: with the same one, a run changes nothing.';
 
-    -- Once it had other columns. It is derived: the next night makes it anew.
-    IF to_regclass('consent_data.contact_similar') IS NOT NULL
-       AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = to_regclass('consent_data.contact_similar') AND a.attname = 'list') THEN
-        DROP TABLE consent_data.contact_similar CASCADE;
-    END IF;
-    EXECUTE format($ddl$
-    CREATE TABLE IF NOT EXISTS consent_data.contact_similar (
-        version integer NOT NULL,
-        sender_id integer NOT NULL,
-        contact_id %s NOT NULL,
-        list bytea NOT NULL,
-        PRIMARY KEY (contact_id, sender_id, version)
-    ) PARTITION BY LIST (version)$ddl$, key_column);
-    COMMENT ON TABLE consent_data.contact_similar IS 'Per contact the categories similar to what was bought, the best first, each with its score and the purchase it rests on; for ranking and for people (consent.contact_similar shows it by name). list: twelve bytes an entry (category, score in millionths, category bought; big-endian), since millions are written each night and three arrays take thrice as long. The decision itself uses consent_data.similarity. A partition a version, built aside and attached when complete.';
+    -- Contacts' lists were stored once. They are made when they are asked for.
+    FOR v_list IN SELECT c.relname FROM pg_class c
+                   WHERE c.relnamespace = 'consent_data'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname ~ '^contact_similar(_[0-9]+)?$' LOOP
+        EXECUTE format('DROP TABLE IF EXISTS consent_data.%I CASCADE', v_list);
+    END LOOP;
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_similar_tables(text) IS 'Makes the tables of similar categories that are not there yet.';
 
-CREATE FUNCTION consent._number_at(bytes bytea, at integer) RETURNS integer
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN ('x' || pg_catalog.encode(pg_catalog.substring(bytes, at + 1, 4), 'hex'))::bit(32)::integer;
-COMMENT ON FUNCTION consent._number_at(bytea, integer) IS 'The big-endian number in the four bytes from one on, counted from 0.';
-
-CREATE FUNCTION consent._similar_list(list bytea) RETURNS TABLE (rank integer, category_id integer, score real, rests_on integer)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10 SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT n + 1, consent._number_at(list, 12 * n), (consent._number_at(list, 12 * n + 4) / 1e6)::real, consent._number_at(list, 12 * n + 8)
-      FROM generate_series(0, length(list) / 12 - 1) n
-$$;
-COMMENT ON FUNCTION consent._similar_list(bytea) IS 'The entries of a contact''s list of similar categories, the best first.';
+CREATE FUNCTION consent._similar_to(state consent.state, most integer)
+    RETURNS TABLE (sender_id integer, rank integer, category_id integer, score real, rests_on integer)
+    LANGUAGE c STABLE PARALLEL SAFE COST 3000 ROWS 10 AS 'MODULE_PATHNAME', '_similar_to_wrapper';
+COMMENT ON FUNCTION consent._similar_to(consent.state, integer) IS 'Implements consent.contact_similar: per sender the categories most similar to those bought and not bought yet, at most so many.';
 
 CREATE PROCEDURE consent._create_similar_views()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $procedure$
 BEGIN
+    -- A no to a pair beats a yes, whoever said which first.
+    CREATE OR REPLACE VIEW consent_data.similar_pair AS
+    SELECT p.sender_id, p.category_id, p.other, p.score, p.by_override
+      FROM (SELECT s.sender_id, s.category_a AS category_id, s.category_b AS other, s.score, false AS by_override
+              FROM consent_data.setting t JOIN consent_data.similarity s ON s.version = t.similarity_version AND s.score >= t.similarity_threshold
+            UNION ALL
+            SELECT s.sender_id, s.category_b, s.category_a, s.score, false
+              FROM consent_data.setting t JOIN consent_data.similarity s ON s.version = t.similarity_version AND s.score >= t.similarity_threshold
+            UNION ALL
+            SELECT n.sender_id, o.category_a, o.category_b, 1, true
+              FROM consent_data.similarity_override o JOIN consent_data.sender n ON n.sender_id = coalesce(o.sender_id, n.sender_id) WHERE o.is_similar
+            UNION ALL
+            SELECT n.sender_id, o.category_b, o.category_a, 1, true
+              FROM consent_data.similarity_override o JOIN consent_data.sender n ON n.sender_id = coalesce(o.sender_id, n.sender_id) WHERE o.is_similar) p
+     WHERE NOT EXISTS (SELECT FROM consent_data.similarity_override o
+                        WHERE NOT o.is_similar AND coalesce(o.sender_id, p.sender_id) = p.sender_id
+                          AND (o.category_a, o.category_b) IN ((p.category_id, p.other), (p.other, p.category_id)));
+    COMMENT ON VIEW consent_data.similar_pair IS 'Pairs that count as similar, in both orders: those scored from the threshold on in the version in use, and those that an override makes so (score 1). Whether a scored one may count at all in the tree of now, policy says.';
+
     CREATE OR REPLACE VIEW consent.contact_similar AS
     SELECT s.contact_id, n.name AS sender, l.rank, c.name AS category, l.score, b.name AS rests_on
-      FROM consent_data.setting t
-      JOIN consent_data.contact_similar s ON s.version = t.similarity_version
-      JOIN consent_data.sender n ON n.sender_id = s.sender_id
-     CROSS JOIN LATERAL consent._similar_list(s.list) l
+      FROM consent.decidable s
+     CROSS JOIN LATERAL consent._similar_to(s.state, 10) l
+      JOIN consent_data.sender n ON n.sender_id = l.sender_id
       JOIN consent_data.category c ON c.category_id = l.category_id
       JOIN consent_data.category b ON b.category_id = l.rests_on;
-    COMMENT ON VIEW consent.contact_similar IS 'Campaign planner and DBA: which categories is a contact likely to expect, how sure is that, and on which purchase does it rest? The version in use, by name. For ranking: whether a message may be sent, can_send() says.';
+    COMMENT ON VIEW consent.contact_similar IS 'Campaign planner and DBA: which categories is a contact likely to expect, how sure is that, and on which purchase does it rest? Ten of each sender, by the pairs of the last night and the purchases of now. For ranking: whether a message may be sent, can_send() says.';
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_similar_views() IS 'Makes the views of similar categories.';
@@ -67,7 +70,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     in_use integer;
-    name text := format('contact_similar_%s', version);
+    name text := format('similarity_%s', version);
     v_left text;
 BEGIN
     SELECT t.similarity_version INTO in_use FROM consent_data.setting t;
@@ -78,79 +81,52 @@ BEGIN
     -- Left by a run that was killed.
     FOR v_left IN SELECT c.relname FROM pg_class c
                    WHERE c.relnamespace = 'consent_data'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
-                     AND c.relname ~ '^contact_similar_[0-9]+$' LOOP
+                     AND c.relname ~ '^similarity_[0-9]+$' LOOP
         EXECUTE format('DROP TABLE consent_data.%I', v_left);
     END LOOP;
-    -- The check spares the attachment a look at every row.
-    EXECUTE format('CREATE TABLE consent_data.%I (LIKE consent_data.contact_similar, CHECK (version = %s))', name, version);
+    -- The check of the version spares the attachment a look at every row.
+    EXECUTE format('CREATE TABLE consent_data.%I (LIKE consent_data.similarity INCLUDING CONSTRAINTS, CHECK (version = %s))', name, version);
     EXECUTE format('ALTER TABLE consent_data.%I OWNER TO %I', name,
-        (SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = 'consent_data.contact_similar'::regclass));
-    EXECUTE format('COMMENT ON TABLE consent_data.%I IS %L', name, format('Version %s of consent_data.contact_similar.', version));
+        (SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = 'consent_data.similarity'::regclass));
+    EXECUTE format('COMMENT ON TABLE consent_data.%I IS %L', name, format('Partition of consent_data.similarity: version %s.', version));
     EXECUTE format('REVOKE ALL ON consent_data.%I FROM PUBLIC', name);
     EXECUTE format('GRANT SELECT, INSERT ON consent_data.%I TO consent_batch', name);
 END
 $$;
-COMMENT ON FUNCTION consent._similar_prepare(integer) IS 'Makes the empty table for the lists of a new version, and drops what a killed run has left.';
+COMMENT ON FUNCTION consent._similar_prepare(integer) IS 'Makes the empty table for the pairs of a new version, and drops what a killed run has left.';
 
--- Lists hold whoever was erased after their snapshot. The bulk of them goes here, where nobody waits.
-CREATE FUNCTION consent._similar_forget(version integer, oldest xid) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    IF EXISTS (SELECT FROM consent_data.erasure x WHERE age(x.xmin) <= age(oldest)) THEN
-        EXECUTE format('DELETE FROM consent_data.%I s USING consent_data.erasure x
-                         WHERE age(x.xmin) <= age($1) AND x.key_hash = consent._key_hash(s.contact_id::text)', format('contact_similar_%s', version))
-            USING oldest;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION consent._similar_forget(integer, xid) IS 'Takes those out of the lists of a new version whom transactions since the one named have erased.';
-
-CREATE FUNCTION consent._similar_index(version integer, oldest xid) RETURNS xid
+CREATE FUNCTION consent._similar_publish(version integer, threshold double precision, print text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET maintenance_work_mem = '256MB'
 AS $$
 #variable_conflict use_variable
 DECLARE
-    seen xid := pg_snapshot_xmin(pg_current_snapshot())::xid;
+    name text := format('similarity_%s', version);
 BEGIN
-    PERFORM consent._similar_forget(version, oldest);
-    EXECUTE format('ALTER TABLE consent_data.%I ADD PRIMARY KEY (contact_id, sender_id, version)', format('contact_similar_%s', version));
-    RETURN seen;
-END
-$$;
-COMMENT ON FUNCTION consent._similar_index(integer, xid) IS 'Gives the filled table of a new version its key, before anybody reads it; answers with the oldest transaction whose erasures may still be missing.';
-
-CREATE FUNCTION consent._similar_publish(version integer, threshold double precision, print text, oldest xid) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    -- Erasures queue behind the lock: rather try again than keep them waiting.
-    SET lock_timeout = '500ms'
-AS $$
-#variable_conflict use_variable
-BEGIN
-    -- An erasure from now on waits, and then sees this version.
-    LOCK TABLE consent_data.erasure IN SHARE MODE;
-    PERFORM consent._similar_forget(version, oldest);
-    EXECUTE format('ALTER TABLE consent_data.contact_similar ATTACH PARTITION consent_data.%I FOR VALUES IN (%s)', format('contact_similar_%s', version), version);
+    EXECUTE format('ALTER TABLE consent_data.%I ADD PRIMARY KEY (version, sender_id, category_a, category_b)', name);
+    EXECUTE format('REVOKE INSERT ON consent_data.%I FROM consent_batch', name);
+    EXECUTE format('ALTER TABLE consent_data.similarity ATTACH PARTITION consent_data.%I FOR VALUES IN (%s)', name, version);
     INSERT INTO consent_data.similarity_version (version, threshold, print) VALUES (version, threshold, print);
     UPDATE consent_data.setting SET similarity_version = version, similarity_threshold = threshold;
 END
 $$;
-COMMENT ON FUNCTION consent._similar_publish(integer, double precision, text, xid) IS 'Brings a version into use, its pairs and its lists together.';
+COMMENT ON FUNCTION consent._similar_publish(integer, double precision, text) IS 'Brings the pairs of a prepared version into use.';
 
-CREATE FUNCTION consent._similar_drop_old() RETURNS void
+CREATE FUNCTION consent._similar_drop_old(kept integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
     -- Readers queue behind the lock: rather try again than keep them waiting.
     SET lock_timeout = '100ms'
 AS $$
 DECLARE
+    v_in_use integer;
     v_old text;
 BEGIN
-    FOR v_old IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid, consent_data.setting t
-                  WHERE i.inhparent = 'consent_data.contact_similar'::regclass AND c.relname ~ '^contact_similar_[0-9]+$'
-                    AND c.relname <> format('contact_similar_%s', t.similarity_version) LOOP
+    SELECT t.similarity_version INTO v_in_use FROM consent_data.setting t;
+    DELETE FROM consent_data.similarity_version v WHERE v.version <= v_in_use - kept;
+    FOR v_old IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                  WHERE i.inhparent = 'consent_data.similarity'::regclass AND c.relname ~ '^similarity_[0-9]+$'
+                    AND substr(c.relname, 12)::integer <= v_in_use - greatest(kept, 1) LOOP
         EXECUTE format('DROP TABLE consent_data.%I', v_old);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION consent._similar_drop_old() IS 'Drops the lists of all versions but the one in use.';
+COMMENT ON FUNCTION consent._similar_drop_old(integer) IS 'Drops the pairs of all versions but the last so many.';

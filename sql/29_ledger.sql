@@ -198,10 +198,7 @@ BEGIN
         NEW.message_ref := NULL;
         RETURN NEW;
     END IF;
-    RAISE EXCEPTION '% of %.% is not allowed', TG_OP, TG_TABLE_SCHEMA, consent._log_name(TG_TABLE_NAME)
-        USING ERRCODE = 'insufficient_privilege',
-              DETAIL = 'The log of decisions is append-only: it is the proof of what was asked and answered.',
-              HINT = 'A person''s request for erasure is met with consent.erase().';
+    PERFORM consent._raise_append_only(TG_OP, TG_TABLE_NAME);
 END
 $$;
 COMMENT ON FUNCTION consent._only_decision_erasure() IS 'Trigger: the one change that a logged decision allows is to take the person out of it.';

@@ -124,27 +124,7 @@ $$;
 COMMENT ON FUNCTION consent.log_decision(text, text, text, text, text, text, text)
     IS 'explain_send() for the record: the question and its answer go into the log of decisions. One row, always. It reserves no message and counts for no limit: whoever is about to send calls claim_send().';
 
--- The same for numeric and uuid keys.
-DO $do$
-DECLARE
-    key_type text;
-BEGIN
-    FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-        EXECUTE pg_catalog.format($f$
-            CREATE FUNCTION consent.log_decision(
-                contact %s, message_kind text, product_category text DEFAULT NULL, channel text DEFAULT NULL, sender text DEFAULT NULL,
-                campaign text DEFAULT NULL, message_ref text DEFAULT NULL)
-                RETURNS TABLE (
-                decision_id bigint, allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-                missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text)
-                LANGUAGE sql VOLATILE ROWS 1 SET search_path = pg_catalog, pg_temp
-            AS $$ SELECT * FROM consent.log_decision(contact::text, message_kind, product_category, channel, sender, campaign, message_ref) $$$f$, key_type);
-        EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.log_decision(%s, text, text, text, text, text, text) IS %L', key_type,
-            'explain_send() for the record: the question and its answer go into the log of decisions. One row, always.');
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION consent.log_decision(%s, text, text, text, text, text, text) TO consent_decide', key_type);
-    END LOOP;
-END
-$do$;
+GRANT EXECUTE ON FUNCTION consent.log_decision(text, text, text, text, text, text, text) TO consent_decide;
 
 -- Asked again -----------------------------------------------------------------------------------------------------------
 

@@ -361,100 +361,91 @@ END
 $$;
 COMMENT ON FUNCTION consent._judge(text, bytea[], boolean, text, text, text, text, integer, timestamptz, boolean, bigint) IS 'The answer of this moment for the address that will be used, and the hash of that.';
 
--- The same for each type of keys.
-DO $do$
+CREATE FUNCTION consent.claim_send(
+    contact text, message_kind text, product_category text DEFAULT NULL, address text DEFAULT NULL, channel text DEFAULT NULL,
+    sender text DEFAULT NULL, campaign text DEFAULT NULL, message_ref text DEFAULT NULL, at timestamptz DEFAULT NULL)
+    RETURNS TABLE (
+    decision_id bigint, allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
+    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, cap text)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_variable
 DECLARE
-    key_type text;
-    about text := $$Reserves one message to one contact just before it is sent: decides for the address really used (address; none: the contact's own for the channel, by the CRM's word of this moment), holds it to all limits and quiet hours, and logs the answer, yes or no. A yes counts until claim_outcome() says released or failed. not_before: when to claim again; or, on a yes, when a message claimed for a later instant (at, 31 days ahead at most) may go out. cap: the limit that was reached; busy: somebody else is claiming this contact. message_ref: a repeated claim of the same message is answered as the first, asked again, and does not count twice. One row, always; READ COMMITTED only.$$;
+    v_key text := consent._key_or_null(contact);
+    key consent_data.contact_state.contact_id%TYPE := v_key;
+    v_known boolean;
+    v_channel text;
+    v_sender integer;
+    v_category integer;
+    v_hashes bytea[];
+    v_hash bytea;
+    v_first bigint;
+    v_may_name boolean := true;
+    -- When it shall go out, if not at once. Nothing is sent in the past.
+    v_plan timestamptz := CASE WHEN at > clock_timestamp() THEN at END;
+    answer jsonb;
 BEGIN
-    FOREACH key_type IN ARRAY ARRAY['text', 'bigint', 'uuid'] LOOP
-        EXECUTE pg_catalog.format($f$
-            CREATE FUNCTION consent.claim_send(
-                contact %s, message_kind text, product_category text DEFAULT NULL, address text DEFAULT NULL, channel text DEFAULT NULL,
-                sender text DEFAULT NULL, campaign text DEFAULT NULL, message_ref text DEFAULT NULL, at timestamptz DEFAULT NULL)
-                RETURNS TABLE (
-                decision_id bigint, allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-                missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, cap text)
-                LANGUAGE plpgsql VOLATILE SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
-            AS $$
-            #variable_conflict use_variable
-            DECLARE
-                v_key text := consent._key_or_null(contact::text);
-                key consent_data.contact_state.contact_id%%TYPE := v_key;
-                v_known boolean;
-                v_channel text;
-                v_sender integer;
-                v_category integer;
-                v_hashes bytea[];
-                v_hash bytea;
-                v_first bigint;
-                v_may_name boolean := true;
-                -- When it shall go out, if not at once. Nothing is sent in the past.
-                v_plan timestamptz := CASE WHEN at > clock_timestamp() THEN at END;
-                answer jsonb;
-            BEGIN
-                IF current_setting('transaction_isolation') <> 'read committed' THEN
-                    PERFORM consent._need_newest_rows();
-                END IF;
-                SELECT k.name IS NOT NULL AND s.sender_id IS NOT NULL AND (product_category IS NULL OR c.category_id IS NOT NULL)
-                       AND coalesce(channel, k.channel) = ANY (consent._codes('channel')), coalesce(channel, k.channel), s.sender_id, c.category_id
-                  INTO v_known, v_channel, v_sender, v_category
-                  FROM (VALUES (1)) one
-                  LEFT JOIN consent_data.message_kind k ON k.name = message_kind
-                  LEFT JOIN consent_data.sender s ON CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END
-                  LEFT JOIN consent_data.category c ON c.name = product_category;
-                IF key IS NOT NULL THEN
-                    v_may_name := consent._share_merges();
-                END IF;
-                IF NOT v_known OR key IS NULL THEN
-                    answer := consent._explain(NULL, message_kind, product_category, channel, sender, coalesce(v_plan, clock_timestamp()), NULL);
-                ELSIF NOT v_may_name OR NOT consent._hold_contact(v_key) THEN
-                    answer := consent._busy();
-                ELSE
-                    -- From here on each statement sees what was claimed under the lock before.
-                    IF address IS NOT NULL THEN
-                        v_hashes := coalesce(consent._address_hashes(v_channel, address, CASE WHEN consent._channel_group(v_channel) = 'phone' THEN consent._country(v_key) END), '{}');
-                    END IF;
-                    IF message_ref IS NOT NULL THEN
-                        v_first := consent._claimed_before(v_key, message_ref, message_kind, v_category, v_channel, v_sender, v_hashes);
-                        IF v_first IS NOT NULL THEN
-                            RETURN QUERY SELECT CASE WHEN r.allowed THEN v_first ELSE r.recheck_id END, r.allowed, r.reason, r.basis, r.rule,
-                                                r.citation, r.valid_until, r.not_before, r.missing,
-                                                r.evidence, r.obligations, r.jurisdiction, r.policy_decision, r.policy_version,
-                                                CASE WHEN r.reason = 'frequency_cap' THEN coalesce(r.rule, 'message_ref') END
-                                           FROM consent.recheck(v_first) r;
-                            RETURN;
-                        END IF;
-                    END IF;
-                    SELECT j.answer, j.address_hash INTO answer, v_hash
-                      FROM consent._judge(v_key, v_hashes, true, message_kind, product_category, v_channel, sender, v_sender, v_plan, true, NULL) j;
-                END IF;
-                allowed := (answer->>'allowed')::boolean;
-                -- Of somebody whom erase() may be taking out at this moment only what names nobody.
-                decision_id := consent._log_decision(
-                    CASE WHEN v_may_name THEN v_key END, v_hash, message_kind, v_category, v_channel, v_sender, campaign, CASE WHEN v_may_name THEN message_ref END,
-                    answer, 'claim', NULL, CASE WHEN allowed THEN v_plan END);
-                reason := answer->>'reason';
-                basis := answer->>'basis';
-                rule := answer->>'rule';
-                citation := answer->>'citation';
-                valid_until := (answer->>'valid_until')::timestamptz;
-                not_before := coalesce((answer->>'not_before')::timestamptz, CASE WHEN allowed THEN v_plan END);
-                missing := answer->>'missing';
-                evidence := nullif(answer->'evidence', 'null');
-                obligations := ARRAY(SELECT jsonb_array_elements_text(answer->'obligations'));
-                jurisdiction := answer->>'jurisdiction';
-                policy_decision := nullif(answer->'policy_decision', 'null');
-                policy_version := answer->>'policy_version';
-                cap := CASE WHEN reason = 'frequency_cap' THEN rule END;
-                RETURN NEXT;
-            END
-            $$$f$, key_type);
-        EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.claim_send(%s, text, text, text, text, text, text, text, timestamptz) IS %L', key_type, about);
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION consent.claim_send(%s, text, text, text, text, text, text, text, timestamptz) TO consent_decide', key_type);
-    END LOOP;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM consent._need_newest_rows();
+    END IF;
+    SELECT k.name IS NOT NULL AND s.sender_id IS NOT NULL AND (product_category IS NULL OR c.category_id IS NOT NULL)
+           AND coalesce(channel, k.channel) = ANY (consent._codes('channel')), coalesce(channel, k.channel), s.sender_id, c.category_id
+      INTO v_known, v_channel, v_sender, v_category
+      FROM (VALUES (1)) one
+      LEFT JOIN consent_data.message_kind k ON k.name = message_kind
+      LEFT JOIN consent_data.sender s ON CASE WHEN sender IS NULL THEN s.is_default ELSE s.name = sender END
+      LEFT JOIN consent_data.category c ON c.name = product_category;
+    IF key IS NOT NULL THEN
+        v_may_name := consent._share_merges();
+    END IF;
+    IF NOT v_known OR key IS NULL THEN
+        answer := consent._explain(NULL, message_kind, product_category, channel, sender, coalesce(v_plan, clock_timestamp()), NULL);
+    ELSIF NOT v_may_name OR NOT consent._hold_contact(v_key) THEN
+        answer := consent._busy();
+    ELSE
+        -- From here on each statement sees what was claimed under the lock before.
+        IF address IS NOT NULL THEN
+            v_hashes := coalesce(consent._address_hashes(v_channel, address, CASE WHEN consent._channel_group(v_channel) = 'phone' THEN consent._country(v_key) END), '{}');
+        END IF;
+        IF message_ref IS NOT NULL THEN
+            v_first := consent._claimed_before(v_key, message_ref, message_kind, v_category, v_channel, v_sender, v_hashes);
+            IF v_first IS NOT NULL THEN
+                RETURN QUERY SELECT CASE WHEN r.allowed THEN v_first ELSE r.recheck_id END, r.allowed, r.reason, r.basis, r.rule,
+                                    r.citation, r.valid_until, r.not_before, r.missing,
+                                    r.evidence, r.obligations, r.jurisdiction, r.policy_decision, r.policy_version,
+                                    CASE WHEN r.reason = 'frequency_cap' THEN coalesce(r.rule, 'message_ref') END
+                               FROM consent.recheck(v_first) r;
+                RETURN;
+            END IF;
+        END IF;
+        SELECT j.answer, j.address_hash INTO answer, v_hash
+          FROM consent._judge(v_key, v_hashes, true, message_kind, product_category, v_channel, sender, v_sender, v_plan, true, NULL) j;
+    END IF;
+    allowed := (answer->>'allowed')::boolean;
+    -- Of somebody whom erase() may be taking out at this moment only what names nobody.
+    decision_id := consent._log_decision(
+        CASE WHEN v_may_name THEN v_key END, v_hash, message_kind, v_category, v_channel, v_sender, campaign, CASE WHEN v_may_name THEN message_ref END,
+        answer, 'claim', NULL, CASE WHEN allowed THEN v_plan END);
+    reason := answer->>'reason';
+    basis := answer->>'basis';
+    rule := answer->>'rule';
+    citation := answer->>'citation';
+    valid_until := (answer->>'valid_until')::timestamptz;
+    not_before := coalesce((answer->>'not_before')::timestamptz, CASE WHEN allowed THEN v_plan END);
+    missing := answer->>'missing';
+    evidence := nullif(answer->'evidence', 'null');
+    obligations := ARRAY(SELECT jsonb_array_elements_text(answer->'obligations'));
+    jurisdiction := answer->>'jurisdiction';
+    policy_decision := nullif(answer->'policy_decision', 'null');
+    policy_version := answer->>'policy_version';
+    cap := CASE WHEN reason = 'frequency_cap' THEN rule END;
+    RETURN NEXT;
 END
-$do$;
+$$;
+COMMENT ON FUNCTION consent.claim_send(text, text, text, text, text, text, text, text, timestamptz)
+    IS 'Reserves one message to one contact just before it is sent: decides for the address really used (address; none: the contact''s own for the channel, by the CRM''s word of this moment), holds it to all limits and quiet hours, and logs the answer, yes or no. A yes counts until claim_outcome() says released or failed. not_before: when to claim again; or, on a yes, when a message claimed for a later instant (at, 31 days ahead at most) may go out. cap: the limit that was reached; busy: somebody else is claiming this contact. message_ref: a repeated claim of the same message is answered as the first, asked again, and does not count twice. One row, always; READ COMMITTED only.';
+
+GRANT EXECUTE ON FUNCTION consent.claim_send(text, text, text, text, text, text, text, text, timestamptz) TO consent_decide;
 
 -- For many contacts at once: their locks are taken in one order, so that two of these never wait for each other.
 CREATE FUNCTION consent.claim_sends(

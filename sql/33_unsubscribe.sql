@@ -483,28 +483,6 @@ END
 $$;
 COMMENT ON FUNCTION consent.settle_unread_tokens() IS 'Records the opt-outs that waited for a missing key, with the instant they came, and answers with their number. refold_pending() does it too.';
 
--- The same for numeric and uuid keys.
-DO $$
-DECLARE
-    f record;
-    key_type text;
-BEGIN
-    FOR f IN SELECT p.oid, p.proname, pg_catalog.pg_get_function_arguments(p.oid) AS arguments,
-                    pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity, pg_catalog.format_type(p.prorettype, NULL) AS result,
-                    pg_catalog.array_to_string(p.proargnames[2:], ', ') AS names,
-                    pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
-               FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.proname IN ('unsubscribe_token', 'list_unsubscribe_headers') LOOP
-        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-            EXECUTE pg_catalog.format('CREATE FUNCTION consent.%I(%s) RETURNS %s LANGUAGE sql STABLE RETURN consent.%1$I(contact::text, %4$s)',
-                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.result, f.names);
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
-                pg_catalog.replace(f.identity, 'contact text', 'contact ' || key_type), f.comment);
-        END LOOP;
-    END LOOP;
-END
-$$;
-
 DO $$
 DECLARE
     f pg_catalog.regprocedure;

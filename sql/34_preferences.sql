@@ -246,29 +246,6 @@ $$;
 COMMENT ON FUNCTION consent.preferences(text, text, text)
     IS 'What a preference centre shows of a person: refused (everything of the sender on the channel), max_per_month, and of each category whether it is wanted (true, false, or NULL: nothing was said) and since when. Whether a message may go, can_send says.';
 
--- The same for numeric and uuid keys.
-DO $$
-DECLARE
-    f record;
-    key_type text;
-BEGIN
-    FOR f IN SELECT p.oid, p.proname, p.provolatile, pg_catalog.pg_get_function_arguments(p.oid) AS arguments,
-                    pg_catalog.pg_get_function_identity_arguments(p.oid) AS identity, pg_catalog.format_type(p.prorettype, NULL) AS result,
-                    pg_catalog.array_to_string(p.proargnames[2:], ', ') AS names,
-                    pg_catalog.obj_description(p.oid, 'pg_proc') AS comment
-               FROM pg_catalog.pg_proc p
-              WHERE p.pronamespace = 'consent'::pg_catalog.regnamespace AND p.proname IN ('set_preferences', 'preferences') LOOP
-        FOREACH key_type IN ARRAY ARRAY['bigint', 'uuid'] LOOP
-            EXECUTE pg_catalog.format('CREATE FUNCTION consent.%I(%s) RETURNS %s LANGUAGE sql %s RETURN consent.%1$I(contact::text, %5$s)',
-                f.proname, pg_catalog.replace(f.arguments, 'contact text', 'contact ' || key_type), f.result,
-                CASE f.provolatile WHEN 's' THEN 'STABLE' ELSE 'VOLATILE' END, f.names);
-            EXECUTE pg_catalog.format('COMMENT ON FUNCTION consent.%I(%s) IS %L', f.proname,
-                pg_catalog.replace(f.identity, 'contact text', 'contact ' || key_type), f.comment);
-        END LOOP;
-    END LOOP;
-END
-$$;
-
 GRANT EXECUTE ON FUNCTION consent._opt_out_law(text, timestamptz), consent._state_country(consent.state) TO consent_record, consent_audit;
 DO $$
 DECLARE

@@ -165,17 +165,10 @@ BEGIN
 
     CREATE OR REPLACE VIEW consent_data.count_quality AS
     SELECT count(*) AS contacts, count(*) FILTER (WHERE c.country IS NULL) AS without_country,
-           count(e.contact_id) AS with_valid_email, count(p.contact_id) AS with_valid_phone,
-           count(*) FILTER (WHERE s.contact_id IS NULL) AS not_folded, count(o.contact_id) AS with_valid_post,
-           count(*) FILTER (WHERE coalesce(e.contact_id, p.contact_id, o.contact_id) IS NULL) AS without_clean_address,
-           count(*) FILTER (WHERE nullif(btrim(c.name), '') IS NULL) AS without_name
-      FROM consent_data.crm_contact c
-      -- A contact has one of each: so it is three joins that workers share, and no grouping.
-      LEFT JOIN consent_data.contact_address e ON e.contact_id = c.contact_id AND e.channel_group = 'email'
-      LEFT JOIN consent_data.contact_address p ON p.contact_id = c.contact_id AND p.channel_group = 'phone'
-      LEFT JOIN consent_data.contact_address o ON o.contact_id = c.contact_id AND o.channel_group = 'post'
-      LEFT JOIN consent_data.contact_state s ON s.contact_id = c.contact_id;
-    COMMENT ON VIEW consent_data.count_quality IS 'Counts what consent.audit_data_quality says of the CRM''s contacts, as of now.';
+           count(*) FILTER (WHERE nullif(btrim(c.name), '') IS NULL) AS without_name,
+           count(*) FILTER (WHERE s.contact_id IS NULL) AS not_folded
+      FROM consent_data.crm_contact c LEFT JOIN consent_data.contact_state s ON s.contact_id = c.contact_id;
+    COMMENT ON VIEW consent_data.count_quality IS 'Counts what consent.audit_data_quality says of the CRM''s contacts, as of now. What states know of them, the batch counts.';
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_counts() IS 'Makes the views that count the logs and the CRM''s contacts.';
@@ -258,7 +251,7 @@ BEGIN
                with_valid_post bigint, without_clean_address bigint, without_name bigint, unknown_how_subscribed bigint, without_evidence bigint,
                waiting bigint)
      WHERE s.part = 'quality';
-    COMMENT ON VIEW consent.audit_data_quality IS 'DBA and privacy officer: of how many contacts is the record complete? Those with a country, a name, a valid address, a state; and, of the states, of how many it is not known how they subscribed, or there is no evidence, or a fold is waited for. As counted by the last night; audit_contact_record says it of one contact.';
+    COMMENT ON VIEW consent.audit_data_quality IS 'DBA and privacy officer: of how many contacts is the record complete? Those without a country, a name, a state; and, of the states, of how many there is a valid address or none at all, it is not known how they subscribed, there is no evidence, or a fold is waited for (which counts for nothing else here). As counted by the last night; audit_contact_record says it of one contact.';
 
     -- Live, for the page, which is of its own moment.
     CREATE OR REPLACE VIEW consent.report_evidence AS

@@ -207,11 +207,4 @@ $$;
 COMMENT ON FUNCTION consent.dossier(text)
     IS 'Authority: what is known of this contact, what was decided about it by which rule, and who can prove that nobody altered it since? One document to hand over: facts with evidence, decisions with the rules in words, what could be sent today, merges, holds, retention, erasure, each row of the logs with its proof, and how to read and verify it. Also for contacts who are gone or erased. Nothing of other people. Changes nothing.';
 
-CREATE FUNCTION consent.dossier(contact bigint) RETURNS jsonb
-    LANGUAGE sql STABLE RETURN consent.dossier(contact::text);
-CREATE FUNCTION consent.dossier(contact uuid) RETURNS jsonb
-    LANGUAGE sql STABLE RETURN consent.dossier(contact::text);
-COMMENT ON FUNCTION consent.dossier(bigint) IS 'Authority: what is known of this contact, what was decided about it, and what proves that? One document to hand over.';
-COMMENT ON FUNCTION consent.dossier(uuid) IS 'Authority: what is known of this contact, what was decided about it, and what proves that? One document to hand over.';
-
-GRANT EXECUTE ON FUNCTION consent.dossier(text), consent.dossier(bigint), consent.dossier(uuid) TO consent_audit;
+GRANT EXECUTE ON FUNCTION consent.dossier(text) TO consent_audit;

@@ -10,39 +10,8 @@ BEGIN
     RETURN coalesce((consent._explain_send_as_of(contact, message_kind, product_category, at, known_at, channel, sender)->>'allowed')::boolean, false);
 END
 $$;
-CREATE FUNCTION consent.can_send_as_of(
-    contact bigint, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
-    channel text DEFAULT NULL, sender text DEFAULT NULL)
-    RETURNS boolean LANGUAGE sql STABLE
-    RETURN consent.can_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender);
-CREATE FUNCTION consent.can_send_as_of(
-    contact uuid, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
-    channel text DEFAULT NULL, sender text DEFAULT NULL)
-    RETURNS boolean LANGUAGE sql STABLE
-    RETURN consent.can_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender);
 COMMENT ON FUNCTION consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text)
     IS 'can_send as it was, or should have been: with the facts that had happened by `at`, as far as recorded by `known_at`, under the law in force at `at`. Never NULL; explain_send_as_of has the grounds and how exact they are.';
-COMMENT ON FUNCTION consent.can_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text) IS 'can_send as it was, or should have been.';
-COMMENT ON FUNCTION consent.can_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text) IS 'can_send as it was, or should have been.';
-
-CREATE FUNCTION consent.explain_send_as_of(
-    contact bigint, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
-    channel text DEFAULT NULL, sender text DEFAULT NULL)
-    RETURNS TABLE (
-    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
-    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM consent.explain_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender) $$;
-CREATE FUNCTION consent.explain_send_as_of(
-    contact uuid, message_kind text, product_category text, at timestamptz, known_at timestamptz DEFAULT 'infinity',
-    channel text DEFAULT NULL, sender text DEFAULT NULL)
-    RETURNS TABLE (
-    allowed boolean, reason text, basis text, rule text, citation text, valid_until timestamptz, not_before timestamptz,
-    missing text, evidence jsonb, obligations text[], jurisdiction text, policy_decision jsonb, policy_version text, freshness text, exactness text)
-    LANGUAGE sql STABLE ROWS 1 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT * FROM consent.explain_send_as_of(contact::text, message_kind, product_category, at, known_at, channel, sender) $$;
-COMMENT ON FUNCTION consent.explain_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text) IS 'The answer as it was, or should have been, with its grounds. One row, always.';
-COMMENT ON FUNCTION consent.explain_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text) IS 'The answer as it was, or should have been, with its grounds. One row, always.';
 
 -- What an answer depends on that is not of the facts, and has changed since.
 CREATE FUNCTION consent._rules_changed_since(at timestamptz) RETURNS boolean
@@ -195,13 +164,7 @@ $$;
 COMMENT ON FUNCTION consent._replay_sends(text[], text[], text[], text[], text[], timestamptz[], bigint[], boolean[])
     IS 'The messages of a send log that nobody may have sent: on a claim that said no or was taken back, more messages than claims, no claim and no permission, or an answer that is another by now.';
 
-GRANT EXECUTE ON FUNCTION
-    consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text),
-    consent.can_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text),
-    consent.can_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text),
-    consent.explain_send_as_of(bigint, text, text, timestamptz, timestamptz, text, text),
-    consent.explain_send_as_of(uuid, text, text, timestamptz, timestamptz, text, text)
-    TO consent_decide, consent_audit;
+GRANT EXECUTE ON FUNCTION consent.can_send_as_of(text, text, text, timestamptz, timestamptz, text, text) TO consent_decide, consent_audit;
 GRANT EXECUTE ON FUNCTION
     consent._replay_claims(bigint[]), consent._replay_sends(text[], text[], text[], text[], text[], timestamptz[], bigint[], boolean[])
     TO consent_batch, consent_audit;

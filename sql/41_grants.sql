@@ -23,8 +23,7 @@ BEGIN
     GRANT SELECT ON consent.audit_evidence_gap, consent.audit_retention, consent.sealed_text TO consent_batch;
     GRANT SELECT ON consent.sealed_text TO consent_audit;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
-    GRANT INSERT, UPDATE ON consent_data.similarity, consent_data.run TO consent_batch;
-    GRANT DELETE ON consent_data.similarity, consent_data.similarity_version TO consent_batch;
+    GRANT INSERT, UPDATE ON consent_data.run TO consent_batch;
     GRANT UPDATE (yes_rate) ON consent_data.setting TO consent_batch;
     GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
         consent_data.similarity_override, consent_data.policy_decision, consent_data.policy_override, consent_data.setting, consent_data.audit_question TO consent_admin;
@@ -55,8 +54,6 @@ GRANT EXECUTE ON FUNCTION
     TO consent_decide, consent_audit, consent_batch;
 
 GRANT EXECUTE ON FUNCTION
-    consent.explain_send(bigint, text, text, text, text, timestamptz),
-    consent.explain_send(uuid, text, text, text, text, timestamptz),
     consent.explain_send(text, text, text, text, text, timestamptz),
     consent._explain_send(text, text, text, text, text, timestamptz),
     consent.explain_send_as_of(text, text, text, timestamptz, timestamptz, text, text),
@@ -81,7 +78,6 @@ GRANT EXECUTE ON FUNCTION consent.contacts_at(text, text, text) TO consent_recor
 GRANT EXECUTE ON FUNCTION consent.country_code(text) TO consent_decide, consent_record, consent_audit, consent_batch;
 
 GRANT EXECUTE ON FUNCTION
-    consent.subscription_status(bigint, text, text), consent.subscription_status(uuid, text, text),
     consent.subscription_status(text, text, text), consent._subscription_status(text, text, text)
     TO consent_decide, consent_audit;
 
@@ -91,9 +87,11 @@ GRANT EXECUTE ON FUNCTION
     consent._refold_apply(bigint, bigint), consent._refold_finish(),
     consent.refold_pending(integer), consent.check_bindings(), consent.key_status(),
     consent._refold_contact(text), consent.refold(text[]), consent._key(text),
-    consent._similar_prepare(integer), consent._similar_index(integer, xid), consent._similar_publish(integer, double precision, text, xid),
-    consent._similar_drop_old()
+    consent._similar_prepare(integer), consent._similar_publish(integer, double precision, text), consent._similar_drop_old(integer)
     TO consent_batch;
+
+-- The view over it calls it with the rights of whoever asks.
+GRANT EXECUTE ON FUNCTION consent._similar_to(consent.state, integer) TO consent_audit;
 
 GRANT EXECUTE ON FUNCTION consent.maintain_partitions() TO consent_batch;
 

@@ -7,6 +7,7 @@ use crate::seal::Seal;
 use crate::simulate::Simulate;
 use crate::verify::Verify;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pg_consent_policy::similarity;
 
 pub use crate::retention::Retention;
 
@@ -148,11 +149,8 @@ pub struct Rescore {
     #[arg(long, value_parser = share)]
     pub eligible: Option<f64>,
     /// Categories of one contact that are counted, the latest first: a few very heavy buyers would link all.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, default_value_t = similarity::HEAVY as u32, value_parser = clap::value_parser!(u32).range(2..))]
     pub heavy: u32,
-    /// Similar categories kept for each contact.
-    #[arg(long, default_value_t = 10)]
-    pub per_contact: usize,
 }
 
 impl Arguments {

@@ -7,7 +7,7 @@ mod baskets;
 mod catalogue;
 mod curve;
 mod drift;
-mod lists;
+mod overrides;
 mod pairs;
 mod store;
 mod together;
@@ -21,7 +21,7 @@ use crate::tree::Tree;
 use anyhow::{Context, Result};
 use baskets::Baskets;
 use catalogue::Catalogue;
-use lists::{Lists, Neighbours, Overrides};
+use overrides::Overrides;
 use pairs::Scored;
 use pg_consent_policy::similarity::Breadth;
 use postgres::Client;
@@ -32,7 +32,7 @@ use std::time::Instant;
 use store::Edition;
 
 /// Changes when the same facts would give other rows than an earlier release's.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 struct Sender {
     id: i32,
@@ -53,7 +53,6 @@ pub fn rescore(
     let tree = Tree::read(snapshot.client())?;
     let catalogue = Catalogue::new(&tree);
     let senders = read_senders(snapshot.client(), &catalogue)?;
-    let oldest = snapshot.oldest_running()?;
     let bought = baskets::read(database, &snapshot, &catalogue, options.heavy as usize, report)?;
     // Before the long work: while it lives, VACUUM removes nothing.
     drop(snapshot);
@@ -71,34 +70,18 @@ pub fn rescore(
         curve::show(&sender.name, points, threshold, report);
     }
 
-    let lists: Vec<Lists<'_>> = scored
-        .iter()
-        .map(|(sender, scored)| Lists {
-            sender_id: sender.id,
-            baskets: &bought[&sender.id],
-            neighbours: Neighbours::new(scored, threshold, &sender.overrides),
-        })
-        .collect();
     let mut hubs = Vec::new();
-    for ((sender, _), lists) in scored.iter().zip(&lists) {
-        hubs.extend(drift::show_hubs(
-            &sender.name,
-            &drift::hubs(&lists.neighbours),
-            &catalogue,
-            &tree,
-            report,
-        ));
+    for (sender, scored) in &scored {
+        let neighbours = overrides::neighbours(scored, threshold, &sender.overrides);
+        hubs.extend(drift::show_hubs(&sender.name, &drift::hubs(&neighbours), &catalogue, &tree, report));
     }
     let names: Vec<&str> = scored.iter().map(|(s, _)| s.name.as_str()).collect();
     let scored: Vec<Scored> = scored.into_iter().map(|(_, scored)| scored).collect();
     let edition = Edition {
-        print: print(&catalogue, &scored, &lists, threshold, options.per_contact),
+        print: print(&catalogue, &scored),
         scored: &scored,
-        lists: &lists,
         catalogue: &catalogue,
         threshold,
-        per_contact: options.per_contact,
-        oldest,
     };
     let in_use = store::in_use(client)?;
     let unchanged = in_use.is(&edition);
@@ -106,13 +89,13 @@ pub fn rescore(
     drift.show(&tree, report);
     let drift = drift.json(&tree);
     let storing = Instant::now();
-    let contact_rows = match unchanged || arguments.dry_run {
-        true => None,
-        false => Some(store::store(client, database, in_use.version + 1, &edition, report)?),
-    };
+    let stored = !unchanged && !arguments.dry_run;
+    if stored {
+        store::store(client, in_use.version + 1, &edition, report)?;
+    }
     if unchanged {
         if !arguments.dry_run {
-            store::remove_old(client, in_use.version, report)?;
+            store::remove_old(client, report);
         }
         report.line(
             &format!("  nothing has changed: version {} stays", in_use.version),
@@ -127,10 +110,10 @@ pub fn rescore(
         .map(|(name, points)| ((*name).to_owned(), points.iter().map(|p| p.json()).collect()))
         .collect();
     Ok(Finding::done(json!({
-        "version": in_use.version + i32::from(contact_rows.is_some()), "unchanged": unchanged,
+        "version": in_use.version + i32::from(stored), "unchanged": unchanged,
         "categories": catalogue.len(), "contacts": bought.values().map(Baskets::len).sum::<usize>(),
         "bought": bought.values().map(Baskets::pairs).sum::<usize>(),
-        "pairs": pairs, "similar_pairs": similar, "threshold": threshold, "contact_rows": contact_rows,
+        "pairs": pairs, "similar_pairs": similar, "threshold": threshold,
         "changed_sides": drift["changed_sides"], "drift": drift, "hubs": hubs,
         "curve": points.iter().map(|p| p.json()).collect::<Vec<_>>(), "curves": by_sender,
         "seconds": {"reading": reading.as_secs_f64(), "scoring": scoring.as_secs_f64(),
@@ -145,7 +128,7 @@ fn read_senders(client: &mut Client, catalogue: &Catalogue) -> Result<Vec<Sender
     let mut senders = Vec::new();
     for row in rows {
         let id = row.get(0);
-        let overrides = lists::read_overrides(client, id, catalogue)?;
+        let overrides = overrides::read(client, id, catalogue)?;
         senders.push(Sender { id, name: row.get(1), breadth: row.get::<_, String>(2).parse()?, overrides });
     }
     Ok(senders)
@@ -175,28 +158,18 @@ fn choose_threshold(client: &mut Client, options: &Rescore, points: &[curve::Poi
     }
 }
 
-/// Of everything that the rows of a version are made from: equal prints, equal rows. The standard library may change its
+/// Of everything that the pairs of a version are made from: equal prints, equal rows. The standard library may change its
 /// hash between releases; the first night after that writes a version that it need not have.
-fn print(
-    catalogue: &Catalogue,
-    scored: &[Scored],
-    lists: &[Lists<'_>],
-    threshold: f64,
-    per_contact: usize,
-) -> String {
+fn print(catalogue: &Catalogue, scored: &[Scored]) -> String {
     let mut hasher = DefaultHasher::new();
-    (FORMAT, threshold.to_bits(), per_contact).hash(&mut hasher);
+    FORMAT.hash(&mut hasher);
     // All else is positions in it.
     catalogue.hash(&mut hasher);
-    for (scored, lists) in scored.iter().zip(lists) {
-        (scored.sender_id, scored.all, &scored.alone, baskets::print(lists.baskets)).hash(&mut hasher);
+    for scored in scored {
+        (scored.sender_id, scored.all, &scored.alone).hash(&mut hasher);
         for pair in &scored.pairs {
             (pair.low, pair.high, pair.both, pair.score.to_bits()).hash(&mut hasher);
         }
-        for (score, category) in lists.neighbours.all() {
-            (score.to_bits(), category).hash(&mut hasher);
-        }
-        lists.neighbours.degrees().for_each(|degree| degree.hash(&mut hasher));
     }
     format!("{:016x}", hasher.finish())
 }

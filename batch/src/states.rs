@@ -5,14 +5,14 @@ mod scan;
 mod snapshot;
 pub mod wire;
 
-pub use key::{Key, KeyType, Keys};
+pub use key::{KeyType, Keys};
 pub use scan::{Stored, scan};
 pub use snapshot::Snapshot;
 
 use anyhow::Result;
 use postgres::Client;
 
-/// How many contacts there are, for progress bars and shares.
+/// How many contacts there are, exactly.
 pub fn count(client: &mut Client) -> Result<u64> {
     let n: i64 = client.query_one("SELECT count(*) FROM consent_data.contact_state", &[])?.get(0);
     Ok(n as u64)
@@ -22,8 +22,8 @@ pub fn count(client: &mut Client) -> Result<u64> {
 pub fn waiting(client: &mut Client) -> Result<u64> {
     let n: i64 = client
         .query_one(
-            "SELECT count(*) FROM (SELECT r.contact_id FROM consent_data.restricted r
-                                   INTERSECT SELECT s.contact_id FROM consent_data.contact_state s) w",
+            "SELECT count(*) FROM (SELECT DISTINCT r.contact_id FROM consent_data.restricted r) r
+              WHERE EXISTS (SELECT FROM consent_data.contact_state s WHERE s.contact_id = r.contact_id)",
             &[],
         )?
         .get(0);

@@ -46,7 +46,7 @@ pub fn summarise(
     let horizon = at.checked_add_months(MONTHS_AHEAD).context("the calendar ends")?;
     let new = || Tally::new(&asked, Instant(horizon.timestamp_millis()));
     let waiting = states::waiting(snapshot.client())?;
-    let bar = report.progress("summarise", states::count(snapshot.client())?);
+    let bar = report.progress("summarise", snapshot.contacts());
     let mut beside = snapshot.join(database)?;
     let (tallies, parts) = thread::scope(|scope| {
         let parts = scope.spawn(|| counted(&mut beside));
@@ -65,7 +65,7 @@ pub fn summarise(
         "expiring": expiring.len(),
     });
     if let Some(Value::Object(quality)) = parts.get_mut("quality").and_then(|rows| rows.get_mut(0)) {
-        let counted = tally.record_gaps().chain([("waiting", waiting)]);
+        let counted = tally.records().chain([("waiting", waiting)]);
         quality.extend(counted.map(|(name, contacts)| (name.to_owned(), json!(contacts))));
     }
     parts.insert("permission".into(), permission.into());

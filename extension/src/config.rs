@@ -4,8 +4,10 @@
 
 mod compile;
 mod freshness;
+mod similar;
 
 use self::freshness::Freshness;
+pub use self::similar::SimilarPairs;
 use crate::error::Error;
 use crate::{key, pg};
 use pg_consent_policy::codes::*;
@@ -84,6 +86,8 @@ pub struct Config {
     read_in_statement: i64,
     /// Categories similar to (sender, category), read when first asked for.
     similar: RefCell<SimilarBySenderAndCategory>,
+    /// All similar categories of a sender, read when first asked for.
+    similar_pairs: RefCell<HashMap<SenderId, Rc<SimilarPairs>>>,
     /// Compiled questions by what was asked; they serve for the day they were compiled for.
     compiled: RefCell<HashMap<Arguments, Question>>,
 }
@@ -161,6 +165,7 @@ impl Config {
             keys: Err(Error::NotSetUp),
             read_in_statement: pg::statement_timestamp(),
             similar: RefCell::new(HashMap::new()),
+            similar_pairs: RefCell::new(HashMap::new()),
             compiled: RefCell::new(HashMap::new()),
         };
         pg::rows(

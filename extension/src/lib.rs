@@ -36,6 +36,7 @@ mod law;
 mod pg;
 mod proof;
 mod retention;
+mod similar;
 mod status;
 mod token;
 mod values;
@@ -92,7 +93,8 @@ extension_sql_file!("../../sql/37_audit.sql", name = "audit", requires = ["summa
 extension_sql_file!("../../sql/38_dossier.sql", name = "dossier", requires = ["audit"]);
 extension_sql_file!("../../sql/39_replay.sql", name = "replay", requires = ["dossier"]);
 extension_sql_file!("../../sql/40_setup.sql", name = "setup", requires = ["replay"]);
-extension_sql_file!("../../sql/41_grants.sql", name = "grants", requires = ["setup"], finalize);
+extension_sql_file!("../../sql/41_grants.sql", name = "grants", requires = ["setup"]);
+extension_sql_file!("../../sql/42_key_types.sql", name = "key_types", requires = ["grants"], finalize);
 
 /// The SQL is compiled in by the macro above, which does not tell the compiler that it reads the files.
 const _: &[&str] = &[
@@ -137,4 +139,5 @@ const _: &[&str] = &[
     include_str!("../../sql/39_replay.sql"),
     include_str!("../../sql/40_setup.sql"),
     include_str!("../../sql/41_grants.sql"),
+    include_str!("../../sql/42_key_types.sql"),
 ];

@@ -193,7 +193,7 @@ fn standing<'q>(state: &[u8], question: &'q Question) -> Result<Standing<'q>, Un
         return Ok(Standing::ContractRuns(end));
     }
     let own = case.sender();
-    for atom in view.relations().chain(view.opt_ins()) {
+    for atom in view.dealings() {
         let keeps = match atom.map_err(|_| dirty)? {
             Atom::Relation(r) => r.sender == own,
             Atom::OptIn(o) => o.sender == own && o.other_contact == 0 && !o.pending,

@@ -3,8 +3,12 @@
 //! Popularity is not similarity, significance is not strength, and a co-purchase is not yet a likeness: a gate in
 //! the category tree, a blend of tree distance and shrunk co-purchase association, and a minimum of evidence.
 
+mod bought;
+mod ranking;
 mod tree;
 
+pub use bought::{Bought, HEAVY, distinct, purchases};
+pub use ranking::{Neighbours, Ranking, Similar};
 pub use tree::Tree;
 
 /// The weight of the tree term; the rest is behaviour.

@@ -251,11 +251,9 @@ fn judge(view: &StateView<'_>, question: &Question, opt_in: &OptIn, after: Insta
 /// What the law infers from a sale and its like; the one that holds longest.
 fn related<'q>(view: &StateView<'_>, question: &'q Question) -> Check<'q, Option<Status>> {
     let mut categories: Vec<CategoryId> = Vec::new();
-    for atom in view.relations() {
-        if let Atom::Relation(r) = atom?
-            && r.sender == question.sender.id
-            && !categories.contains(&r.category)
-        {
+    for relation in view.relations() {
+        let r = relation?;
+        if r.sender == question.sender.id && !categories.contains(&r.category) {
             categories.push(r.category);
         }
     }

@@ -106,12 +106,11 @@ impl Case<'_> {
                 &[&category.name, &category.parent],
             )?;
         }
-        t.batch_execute("UPDATE consent_data.setting SET similarity_version = 1")?;
         for pair in &s.similar {
             t.execute(
                 "INSERT INTO consent_data.similarity (version, sender_id, category_a, category_b, score, wu_palmer,
                      buyers_a, buyers_b, buyers_both, buyers_all, expected_both, npmi, llr, evidence, threshold)
-                 SELECT 1, n.sender_id, least(a.category_id, b.category_id), greatest(a.category_id, b.category_id),
+                 SELECT 0, n.sender_id, least(a.category_id, b.category_id), greatest(a.category_id, b.category_id),
                         $4, 0, 0, 0, 0, 0, 0, 0, 0, false, 0.5
                    FROM consent_data.sender n, consent_data.category a, consent_data.category b
                   WHERE n.name = $1 AND a.name = $2 AND b.name = $3",

@@ -77,16 +77,6 @@ fn list(client: &mut Client, contact: i32) -> Vec<(String, f32, String)> {
     rows.iter().map(|r| (r.get(0), r.get(1), r.get(2))).collect()
 }
 
-fn partitions(client: &mut Client) -> Vec<String> {
-    let rows = client
-        .query(
-            "SELECT relname::text FROM pg_class WHERE relname ~ '^contact_similar_[0-9]+$' AND relkind = 'r' ORDER BY 1",
-            &[],
-        )
-        .unwrap();
-    rows.iter().map(|r| r.get(0)).collect()
-}
-
 fn version(client: &mut Client) -> i64 {
     shop::number(client, "SELECT similarity_version::bigint FROM consent_data.setting")
 }
@@ -156,11 +146,13 @@ fn a_person_s_word_wins_over_every_score() {
                  (1, 4, 3, true, 'a guide'), (NULL, 3, 4, false, 'no to it, and no beats yes');",
         )
         .unwrap();
-    let figures = rescore(&cluster, &[]);
-    assert_eq!(figures["unchanged"], false);
-    assert_eq!(list(&mut client, 101), [("plasters".to_owned(), 1.0, "shoes".to_owned())]);
+    let plasters = [("plasters".to_owned(), 1.0, "shoes".to_owned())];
+    assert_eq!(list(&mut client, 101), plasters, "at once");
+    assert_eq!(rescore(&cluster, &[])["unchanged"], true, "no pair was scored otherwise");
+    assert_eq!(list(&mut client, 101), plasters);
     // As the decision has it.
-    let rows = client.query("SELECT category_id FROM consent._similar(1, 4)", &[]).unwrap();
+    let decided = "SELECT other FROM consent_data.similar_pair WHERE sender_id = 1 AND category_id = 4";
+    let rows = client.query(decided, &[]).unwrap();
     assert_eq!(rows.iter().map(|r| r.get::<_, i32>(0)).collect::<Vec<_>>(), [8]);
 }
 
@@ -177,42 +169,31 @@ fn whoever_was_erased_or_may_have_lost_a_purchase_is_in_no_list() {
     assert_eq!(figures["contacts"], 438);
     let lists = [101, 102, 103, 104].map(|n| list(&mut client, n).len());
     assert_eq!(lists, [0, 1, 0, 1]);
-    let n = "SELECT count(*) FROM consent_data.contact_similar WHERE contact_id = 104";
-    assert_eq!(shop::number(&mut client, n), 1);
     client.batch_execute("SELECT consent.erase(104::bigint, 'request')").unwrap();
-    assert_eq!(shop::number(&mut client, n), 0);
+    assert_eq!(list(&mut client, 104), []);
 }
 
 #[test]
-fn an_erasure_while_lists_are_built_is_not_forgotten() {
-    let (_cluster, mut client) = bigint();
-    let oldest: String =
-        client.query_one("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text", &[]).unwrap().get(0);
+fn a_list_knows_the_purchases_and_the_overrides_of_now() {
+    let (cluster, mut client) = bigint();
+    rescore(&cluster, &["--threshold", "0.3"]);
+    let before = list(&mut client, 101);
+    let bought: i32 = client
+        .query_one("SELECT category_id FROM consent_data.category WHERE name = $1", &[&before[0].0])
+        .unwrap()
+        .get(0);
+    client.execute("SELECT buys(101, $1)", &[&bought]).unwrap();
+    assert!(list(&mut client, 101).iter().all(|l| l.0 != before[0].0), "bought by now");
+    assert_eq!(list(&mut client, 102).len(), 1);
     client
-        .batch_execute(
-            "SELECT consent._similar_prepare(1);
-             INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 101, '\\x00000005000aae6000000004'), (1, 1, 102, '\\x00000005000aae6000000004');
-             SELECT consent.erase(101::bigint, 'request');",
+        .execute(
+            "INSERT INTO consent_data.similarity_override (category_a, category_b, is_similar, reason)
+             SELECT a.category_id, b.category_id, false, 'unlike' FROM consent_data.category a, consent_data.category b
+              WHERE a.name = $1 AND b.name = $2",
+            &[&before[0].0, &before[0].2],
         )
         .unwrap();
-    let oldest: String =
-        client.query_one("SELECT consent._similar_index(1, $1::text::xid)::text", &[&oldest]).unwrap().get(0);
-    assert_eq!(
-        shop::number(&mut client, "SELECT count(*) FROM consent_data.contact_similar_1"),
-        1,
-        "forgotten before the key is made"
-    );
-    client
-        .batch_execute(
-            "INSERT INTO consent_data.contact_similar_1 VALUES (1, 1, 103, '\\x00000005000aae6000000004');
-             SELECT consent.erase(103::bigint, 'request');",
-        )
-        .unwrap();
-    client.execute("SELECT consent._similar_publish(1, 0.3, 'x', $1::text::xid)", &[&oldest]).unwrap();
-    assert_eq!(
-        shop::number(&mut client, "SELECT sum(contact_id)::bigint FROM consent_data.contact_similar"),
-        102
-    );
+    assert_eq!(list(&mut client, 102), []);
 }
 
 #[test]
@@ -221,7 +202,7 @@ fn a_second_run_with_no_new_facts_changes_nothing() {
     let first = rescore(&cluster, &["--threshold", "0.3"]);
     assert_eq!((&first["unchanged"], &first["version"]), (&Value::Bool(false), &Value::from(1)));
     let tables = "SELECT md5(string_agg(r, ' ' ORDER BY r)) FROM (SELECT s::text || s.xmin AS r FROM consent_data.similarity s
-                   UNION ALL SELECT s::text || s.xmin FROM consent_data.contact_similar s UNION ALL SELECT s::text || s.xmin FROM consent_data.setting s) x";
+                   UNION ALL SELECT s::text || s.xmin FROM consent_data.setting s) x";
     let before: String = client.query_one(tables, &[]).unwrap().get(0);
     for threads in ["1", "4"] {
         let again = rescore(&cluster, &["--threads", threads]);
@@ -245,7 +226,6 @@ fn old_versions_go_but_the_pairs_of_the_last_three_stay() {
     for n in 0..5 {
         rescore(&cluster, &["--threshold", ["0.3", "0.31", "0.32", "0.33", "0.34"][n]]);
     }
-    assert_eq!(partitions(&mut client), ["contact_similar_5"]);
     let kept = client.query("SELECT DISTINCT version FROM consent_data.similarity ORDER BY 1", &[]).unwrap();
     assert_eq!(kept.iter().map(|r| r.get::<_, i32>(0)).collect::<Vec<_>>(), [3, 4, 5]);
     let kept = shop::number(&mut client, "SELECT min(version)::bigint FROM consent_data.similarity_version");
@@ -257,50 +237,36 @@ fn what_a_killed_run_leaves_comes_neither_into_use_nor_in_the_way() {
     let (cluster, mut client) = bigint();
     rescore(&cluster, &["--threshold", "0.3"]);
     let undisturbed = list(&mut client, 101);
-    // As if killed before publishing: pairs and lists of a version that nobody uses.
+    // As if killed before publishing: pairs of versions that nobody uses.
     client
         .batch_execute(
-            "SELECT consent._similar_prepare(2), consent._similar_prepare(7);
-             CREATE TABLE consent_data.contact_similar_2 (LIKE consent_data.contact_similar);
-             INSERT INTO consent_data.contact_similar_7 VALUES (7, 1, 101, '\\x00000005000aae6000000004');
-             INSERT INTO consent_data.similarity SELECT 2, sender_id, category_a, category_b, 1, NULL, 0, 0, 0, 0, 0, 0, 0, 0, false, 0 FROM consent_data.similarity;
+            "SELECT consent._similar_prepare(2);
+             CREATE TABLE consent_data.similarity_7 (LIKE consent_data.similarity);
+             INSERT INTO consent_data.similarity_2 SELECT 2, sender_id, category_a, category_b, 1, NULL, 0, 0, 0, 0, 0, 0, 0, 0, false, 0 FROM consent_data.similarity;
              SELECT buys(102, 6);",
         )
         .unwrap();
     assert_eq!(list(&mut client, 101), undisturbed);
     assert_eq!(rescore(&cluster, &[])["version"], 2);
     assert_eq!(version(&mut client), 2);
-    assert_eq!(partitions(&mut client), ["contact_similar_2"]);
     assert_eq!(list(&mut client, 101)[0].0, "boots");
     let leftover = "SELECT count(*) FROM consent_data.similarity WHERE buyers_all = 0";
     assert_eq!(shop::number(&mut client, leftover), 0);
 }
 
 #[test]
-fn whoever_reads_a_list_all_the_time_stops_nothing() {
-    let (cluster, mut client) = bigint();
-    rescore(&cluster, &["--threshold", "0.3"]);
-    let mut reader = cluster.connect("postgres", "postgres").unwrap();
-    reader.batch_execute("BEGIN; SELECT count(*) FROM consent_data.contact_similar").unwrap();
-    assert_eq!(rescore(&cluster, &["--threshold", "0.31"])["version"], 2);
-    assert_eq!(partitions(&mut client), ["contact_similar_1", "contact_similar_2"]);
-    assert_eq!(list(&mut client, 101).len(), 1, "once, of the version in use");
-    reader.batch_execute("COMMIT").unwrap();
-    rescore(&cluster, &["--threshold", "0.32"]);
-    assert_eq!(partitions(&mut client), ["contact_similar_3"]);
-}
-
-#[test]
-fn lists_of_the_old_form_give_way_at_setup() {
+fn lists_that_were_stored_go_at_setup() {
     let (cluster, mut client) = bigint();
     client
         .batch_execute(
-            "DROP VIEW consent.contact_similar; DROP TABLE consent_data.contact_similar;
-             CREATE TABLE consent_data.contact_similar (version integer, sender_id integer, contact_id bigint, category_id integer,
-                 score double precision, rests_on integer);
+            "CREATE TABLE consent_data.contact_similar (version integer, contact_id bigint) PARTITION BY LIST (version);
+             CREATE TABLE consent_data.contact_similar_1 PARTITION OF consent_data.contact_similar FOR VALUES IN (1);
+             CREATE TABLE consent_data.contact_similar_2 (LIKE consent_data.contact_similar);
              CALL consent.setup(); CALL consent.setup();",
         )
         .unwrap();
+    let left = "SELECT count(*) FROM pg_class WHERE relname LIKE 'contact\\_similar%' AND relkind <> 'v'";
+    assert_eq!(shop::number(&mut client, left), 0);
     rescore(&cluster, &["--threshold", "0.3"]);
     assert_eq!(list(&mut client, 101).len(), 1);
 }
@@ -314,9 +280,13 @@ fn the_batch_s_role_can_neither_drop_what_is_in_use_nor_name_another_table() {
         "SELECT consent._similar_prepare(1)",
         "SELECT consent._similar_prepare(0)",
         "SELECT consent._similar_prepare(NULL)",
-        "DELETE FROM consent_data.contact_similar",
-        "DROP TABLE consent_data.contact_similar_1",
-        "INSERT INTO consent_data.contact_similar VALUES (1, 1, 1, '')",
+        "SELECT consent._similar_publish(1, 0.5, '')",
+        "SELECT consent._similar_publish(9, 0.5, '')",
+        "SELECT consent._similar_publish(NULL, 0.5, '')",
+        "DELETE FROM consent_data.similarity",
+        "INSERT INTO consent_data.similarity SELECT * FROM consent_data.similarity_1",
+        "INSERT INTO consent_data.similarity_1 SELECT * FROM consent_data.similarity_1",
+        "DROP TABLE consent_data.similarity_1",
         "UPDATE consent_data.setting SET similarity_version = 7",
     ] {
         assert!(night.batch_execute(attempt).is_err(), "{attempt}");

@@ -27,7 +27,7 @@ pub fn gather(database: &Database, report: &Report) -> Result<Figures> {
     let mut snapshot = Snapshot::take(database)?;
     let mut figures = head(snapshot.client())?;
     let asked = questions(snapshot.client(), &mut figures)?;
-    let bar = report.progress("report", states::count(snapshot.client())?);
+    let bar = report.progress("report", snapshot.contacts());
     let mut beside = snapshot.join(database)?;
     // The ledger is aggregated by the server while the states are counted here.
     let (tally, ledger) = thread::scope(|scope| {

@@ -136,8 +136,7 @@ struct Dealings {
 impl Dealings {
     fn of(view: &StateView<'_>, sender: u32, reference: Instant) -> Dealings {
         let mut d = Dealings { acquired: ACQUISITION.len() - 1, ..Dealings::default() };
-        for atom in view.relations() {
-            let Ok(Atom::Relation(r)) = atom else { continue };
+        for r in view.relations().flatten() {
             if r.sender != sender {
                 continue;
             }

@@ -2,7 +2,7 @@
 
 use super::baskets::Baskets;
 use super::catalogue::Catalogue;
-use super::lists::{Neighbours, Overrides};
+use super::overrides::{self, Overrides};
 use super::pairs::Scored;
 use crate::report::Report;
 use rayon::prelude::*;
@@ -42,7 +42,7 @@ pub fn draw(scored: &Scored, baskets: &Baskets, catalogue: &Catalogue) -> Vec<Po
     if baskets.len() == 0 || sold == 0 {
         return Vec::new();
     }
-    let neighbours = Neighbours::new(scored, threshold(0), &Overrides::new());
+    let neighbours = overrides::neighbours(scored, threshold(0), &Overrides::new());
     let sample = baskets.sample(baskets.len().div_ceil(SAMPLE));
     if sample.is_empty() {
         return Vec::new();

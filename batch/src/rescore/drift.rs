@@ -1,12 +1,12 @@
 //! What changed since the version in use, and which categories are similar to suspiciously many.
 
 use super::catalogue::Catalogue;
-use super::lists::Neighbours;
 use super::pairs::Scored;
 use crate::report::Report;
 use crate::states::wire;
 use crate::tree::Tree;
 use anyhow::{Context, Result};
+use pg_consent_policy::similarity::Neighbours;
 use postgres::Client;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -158,7 +158,7 @@ pub fn show_hubs(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rescore::lists::Overrides;
+    use crate::rescore::overrides::{Overrides, neighbours};
     use crate::rescore::pairs::Pair;
     use std::time::Duration;
 
@@ -203,8 +203,8 @@ mod tests {
     #[test]
     fn a_category_similar_to_everything_is_a_hub() {
         let mut pairs: Vec<_> = (1..40).map(|c| (0, c, 0.9)).collect();
-        assert_eq!(hubs(&Neighbours::new(&scored(&pairs, 40), 0.5, &Overrides::new())), [(0, 39)]);
+        assert_eq!(hubs(&neighbours(&scored(&pairs, 40), 0.5, &Overrides::new())), [(0, 39)]);
         pairs.truncate(4);
-        assert_eq!(hubs(&Neighbours::new(&scored(&pairs, 40), 0.5, &Overrides::new())), []);
+        assert_eq!(hubs(&neighbours(&scored(&pairs, 40), 0.5, &Overrides::new())), []);
     }
 }

@@ -45,7 +45,6 @@ pub fn full<'q>(
     store: bool,
     report: &Report,
 ) -> Result<Pass<'q>> {
-    let bar = report.progress("retention", states::count(client)?);
     let writer = if store {
         retrying(|| client.execute("SELECT consent._retention_begin()", &[]))?;
         Some(database.connect()?)
@@ -53,6 +52,7 @@ pub fn full<'q>(
         None
     };
     let snapshot = Snapshot::take(database)?;
+    let bar = report.progress("retention", snapshot.contacts());
     let of = snapshot.key_type();
     let (to_writer, blocks) = sync_channel::<Vec<u8>>(WAITING);
     let parts = thread::scope(|scope| -> Result<Vec<Findings<'q>>> {

@@ -64,12 +64,6 @@ impl Snapshot {
         self.client.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The oldest transaction whose work the snapshot may not see, as an xid in text.
-    pub fn oldest_running(&mut self) -> Result<String> {
-        let query = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text";
-        Ok(self.client().query_one(query, &[])?.get(0))
-    }
-
     /// A further session that sees the same.
     pub fn join(&self, database: &Database) -> Result<Client> {
         let mut client = database.connect()?;

@@ -3,6 +3,7 @@
 use crate::permission::Permission;
 use chrono::{Datelike, NaiveDate};
 use pg_consent_policy::codes::{EventKind, Grade};
+use pg_consent_policy::profile::AddressGroup;
 use pg_consent_policy::question::Question;
 use pg_consent_policy::state::{Atom, StateView};
 use pg_consent_policy::time::Instant;
@@ -31,14 +32,46 @@ pub struct Tally<'q> {
     pub contacts: u64,
     /// One a question; ends by the first day of their month, in UTC.
     pub permission: Vec<Permission<'q, NaiveDate>>,
+    records: Records,
+}
+
+/// What states know of how complete the contacts' records are.
+#[derive(Default)]
+struct Records {
+    /// By [`AddressGroup`].
+    with_valid_address: [u64; 3],
+    without_clean_address: u64,
     of_unknown_origin: u64,
     unproven: u64,
+}
+
+impl Records {
+    fn add(&mut self, view: &StateView<'_>, times: u64) {
+        // Who is only in the ledger is nobody's record.
+        if let Some(profile) = view.profile {
+            let valid = profile.addresses.map(|a| a.tag != 0 && a.since.is_none_or(|since| since < Instant::MAX));
+            self.with_valid_address.iter_mut().zip(valid).for_each(|(n, valid)| *n += u64::from(valid) * times);
+            self.without_clean_address += u64::from(!valid.contains(&true)) * times;
+        }
+        match proven(view) {
+            None => self.of_unknown_origin += times,
+            Some(false) => self.unproven += times,
+            Some(true) => {}
+        }
+    }
+
+    fn join(&mut self, other: &Records) {
+        self.with_valid_address.iter_mut().zip(other.with_valid_address).for_each(|(n, m)| *n += m);
+        self.without_clean_address += other.without_clean_address;
+        self.of_unknown_origin += other.of_unknown_origin;
+        self.unproven += other.unproven;
+    }
 }
 
 impl<'q> Tally<'q> {
     pub fn new(asked: &'q [&'q Question], horizon: Instant) -> Tally<'q> {
         let permission = asked.iter().map(|_| Permission::default()).collect();
-        Tally { asked, horizon, contacts: 0, permission, of_unknown_origin: 0, unproven: 0 }
+        Tally { asked, horizon, contacts: 0, permission, records: Records::default() }
     }
 
     /// Takes in one contact's state, or the same state several `times` over.
@@ -47,24 +80,32 @@ impl<'q> Tally<'q> {
         for (question, counts) in self.asked.iter().copied().zip(&mut self.permission) {
             counts.add(state, question, times, self.horizon, month);
         }
-        match StateView::new(state).ok().filter(|view| !view.dirty).map(|view| proven(&view)) {
-            Some(None) => self.of_unknown_origin += times,
-            Some(Some(false)) => self.unproven += times,
-            Some(Some(true)) | None => {}
+        if let Some(view) = StateView::new(state).ok().filter(|view| !view.dirty) {
+            self.records.add(&view, times);
         }
     }
 
     pub fn join(mut self, other: Tally<'q>) -> Tally<'q> {
         self.contacts += other.contacts;
-        self.of_unknown_origin += other.of_unknown_origin;
-        self.unproven += other.unproven;
+        self.records.join(&other.records);
         self.permission.iter_mut().zip(other.permission).for_each(|(a, b)| a.join(b));
         self
     }
 
-    /// What the records of how many contacts lack, as far as states know it.
-    pub fn record_gaps(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        [("unknown_how_subscribed", self.of_unknown_origin), ("without_evidence", self.unproven)].into_iter()
+    /// Of how many contacts the record is complete in what respect, as far as states know it.
+    pub fn records(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let r = &self.records;
+        let [email, phone, post] =
+            [AddressGroup::Email, AddressGroup::Phone, AddressGroup::Post].map(|g| r.with_valid_address[g as usize]);
+        [
+            ("with_valid_email", email),
+            ("with_valid_phone", phone),
+            ("with_valid_post", post),
+            ("without_clean_address", r.without_clean_address),
+            ("unknown_how_subscribed", r.of_unknown_origin),
+            ("without_evidence", r.unproven),
+        ]
+        .into_iter()
     }
 }
 
@@ -82,9 +123,7 @@ fn proven(view: &StateView<'_>) -> Option<bool> {
         _ => None,
     }));
     opt_in.or_else(|| {
-        best(&mut view.relations().filter_map(|atom| match atom {
-            Ok(Atom::Relation(r)) if SUBSCRIBED_BY.contains(&r.kind) => Some(r.grade),
-            _ => None,
-        }))
+        let by = view.relations().flatten().filter(|r| SUBSCRIBED_BY.contains(&r.kind));
+        best(&mut by.map(|r| r.grade))
     })
 }

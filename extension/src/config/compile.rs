@@ -109,28 +109,4 @@ impl Config {
         }
         found
     }
-
-    /// What a purchase must be of to count as similar to `category`: itself, the scored pairs above the sender's
-    /// threshold, and what overrides add or take away.
-    fn similar(&self, sender: u32, category: CategoryId) -> Result<Rc<Vec<CategoryId>>, Error> {
-        if let Some(known) = self.similar.borrow().get(&(sender, category)) {
-            return Ok(Rc::clone(known));
-        }
-        let relation = pg::relation(c"setting").ok_or(Error::NotSetUp)?;
-        let mut ids = vec![category];
-        // The pairs were scored in the tree of that night: what has become stricter since holds at once.
-        let breadth = self.breadths.get(&sender);
-        let passes = |other| breadth.is_some_and(|b| self.tree.pair(category as i32, other).passes(*b));
-        let query =
-            format!("SELECT category_id::int4, by_override FROM consent._similar({sender}, {category})");
-        pg::as_owner_now(relation, || {
-            pg::rows(&query, |r| {
-                let other = r.get::<i32>(1).filter(|id| r.get(2) == Some(true) || passes(*id));
-                ids.extend(other.map(|id| id as u32));
-            })
-        })?;
-        let ids = Rc::new(ids);
-        self.similar.borrow_mut().insert((sender, category), Rc::clone(&ids));
-        Ok(ids)
-    }
 }

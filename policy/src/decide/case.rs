@@ -9,6 +9,7 @@ use crate::question::{Jurisdiction, Phase, Question};
 use crate::state::{Atom, Contract, Relation, Sends, StateView};
 use crate::time::{Instant, Period, last_day_reaching_back, start_of_day};
 use chrono_tz::Tz;
+use std::cell::OnceCell;
 
 /// What frequency limits count; it lives in the send log, not in the state.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -37,6 +38,8 @@ pub(crate) struct Case<'s, 'q> {
     /// Ends of permissions are wanted; otherwise an estimate that settles the answer is enough.
     pub exact: bool,
     principal_zone: &'q str,
+    /// Looked up when it is first needed: most answers need none.
+    zone: OnceCell<Tz>,
     subscriber: Subscriber,
     address_kind: AddressKind,
     line: Line,
@@ -73,6 +76,7 @@ impl<'s, 'q> Case<'s, 'q> {
             at,
             exact,
             principal_zone,
+            zone: OnceCell::new(),
             subscriber: profile.map_or(Subscriber::Unknown, |p| p.subscriber),
             address_kind: profile.map_or(AddressKind::Unknown, |p| p.address_kind),
             line: profile.map_or(Line::Unknown, |p| p.line),
@@ -80,10 +84,12 @@ impl<'s, 'q> Case<'s, 'q> {
     }
 
     pub fn zone(&self) -> Tz {
-        let own = self.view.profile.map_or("", |p| p.zone);
-        let name = if own.is_empty() { self.principal_zone } else { own };
-        // Both were checked when they were stored.
-        name.parse().unwrap_or(Tz::UTC)
+        *self.zone.get_or_init(|| {
+            let own = self.view.profile.map_or("", |p| p.zone);
+            let name = if own.is_empty() { self.principal_zone } else { own };
+            // Both were checked when they were stored.
+            name.parse().unwrap_or(Tz::UTC)
+        })
     }
 
     /// The rules for this message that concern this contact and begin later.

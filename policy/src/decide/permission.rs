@@ -157,17 +157,16 @@ fn unreachable_customer<'q>(case: &Case<'_, 'q>) -> Check<'q, Miss<'q>> {
         .any(|(to, channels)| channels.contains(case.channel()) && case.is_among(*to));
     let reason =
         if on_this_channel { Reason::RelationshipKindExcluded } else { Reason::RelationshipChannelExcluded };
-    for atom in case.view.relations() {
-        if let Atom::Relation(r) = atom? {
-            let customer = r.sender == case.sender()
-                && r.from_person
-                && r.grade != Grade::None
-                && relationships.kinds.contains(r.kind)
-                && !r.kind.is_delivered_by_others()
-                && case.concerns_current_address(r.address, r.at);
-            if customer {
-                return Ok(Miss::new(reason, 6, Atom::Relation(r)));
-            }
+    for relation in case.view.relations() {
+        let r = relation?;
+        let customer = r.sender == case.sender()
+            && r.from_person
+            && r.grade != Grade::None
+            && relationships.kinds.contains(r.kind)
+            && !r.kind.is_delivered_by_others()
+            && case.concerns_current_address(r.address, r.at);
+        if customer {
+            return Ok(Miss::new(reason, 6, Atom::Relation(r)));
         }
     }
     Ok(Miss::NOTHING)

@@ -65,8 +65,8 @@ struct Origin {
 impl Origin {
     fn of<'q>(case: &Case<'_, 'q>, regime: &Regime, purpose: PurposeTold) -> Check<'q, Origin> {
         let mut origin = Origin::default();
-        for atom in case.view.relations() {
-            let Atom::Relation(r) = atom? else { continue };
+        for relation in case.view.relations() {
+            let r = relation?;
             // Who calls in has given no address.
             if r.sender != case.sender() || r.kind == EventKind::InboundContact {
                 continue;

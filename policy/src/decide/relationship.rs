@@ -18,8 +18,8 @@ pub(crate) fn evaluate<'q>(
 ) -> Check<'q, Outcome<'q>> {
     let mut nearest = Miss::NOTHING;
     let mut best: Option<(Instant, Relation, Option<&'q str>)> = None;
-    for atom in case.view.relations() {
-        let Atom::Relation(relation) = atom? else { continue };
+    for relation in case.view.relations() {
+        let relation = relation?;
         // Most purchases fall here; only an explanation wants to know which other limb they lack.
         if !case.exact && wanted.similar && !case.is_similar(&relation) {
             continue;
@@ -50,15 +50,14 @@ pub(super) fn comes_into_force_later<'q>(
     rule: &'q Rule,
     wanted: &'q Relationship,
 ) -> Check<'q, Option<Atom>> {
-    for atom in case.view.relations() {
-        if let Atom::Relation(r) = atom? {
-            let would_do = match collected(case, rule, wanted, &r)? {
-                Ok(_) => true,
-                Err(miss) => miss.reason == Reason::NotYetInForce,
-            };
-            if would_do {
-                return Ok(Some(Atom::Relation(r)));
-            }
+    for relation in case.view.relations() {
+        let relation = relation?;
+        let would_do = match collected(case, rule, wanted, &relation)? {
+            Ok(_) => true,
+            Err(miss) => miss.reason == Reason::NotYetInForce,
+        };
+        if would_do {
+            return Ok(Some(Atom::Relation(relation)));
         }
     }
     Ok(None)
@@ -188,16 +187,15 @@ fn collected<'q>(
         let rule = asked.map(|(_, rule)| rule);
         return Ok(Err(Miss { rule, ..Miss::new(reason, 54, Atom::Relation(*r)) }));
     }
-    let zone = case.zone();
-    if wanted.before.is_some_and(|day| r.at >= start_of_day(day, zone)) {
+    if wanted.before.is_some_and(|day| r.at >= start_of_day(day, case.zone())) {
         return Ok(Err(Miss::NOTHING));
     }
     if let Some(day) = wanted.mailed_before
-        && !written_to_before(case, start_of_day(day, zone))?
+        && !written_to_before(case, start_of_day(day, case.zone()))?
     {
         return Ok(Err(Miss::NOTHING));
     }
-    if wanted.collected_in_force && r.at < start_of_day(rule.from, zone) {
+    if wanted.collected_in_force && r.at < start_of_day(rule.from, case.zone()) {
         return lacks(Reason::NotYetInForce, 61);
     }
     if switch.is_some_and(|s| !case.switch(s)) {

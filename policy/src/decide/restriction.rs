@@ -131,7 +131,7 @@ pub(super) fn erased<'q>(case: &Case<'_, 'q>) -> Check<'q, Option<Restriction>> 
         }
     }
     let Some(erasure) = last else { return Ok(None) };
-    for atom in case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity()) {
+    for atom in case.view.dealings().chain(case.view.activity()) {
         let (sender, at) = match atom? {
             Atom::Relation(r) if r.from_person && !r.kind.is_delivered_by_others() => (r.sender, r.at),
             // Whatever can lift the erasure for marketing lifts it for service messages too.

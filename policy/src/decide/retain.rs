@@ -37,7 +37,7 @@ fn starts_only(kind: EventKind) -> bool {
 
 /// Whether any one action settles that the time is not over, without looking for the last.
 fn acted_lately<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, bool> {
-    for atom in case.view.relations().chain(case.view.opt_ins()) {
+    for atom in case.view.dealings() {
         if let Some((kind, sender, at)) = action(&atom?)
             && sender == case.sender()
             && rule.actions.contains(kind)
@@ -62,7 +62,7 @@ pub(crate) fn clock<'q>(case: &Case<'_, 'q>, rule: &Retention) -> Check<'q, Cloc
     let mut last: Option<(Instant, Atom)> = None;
     // An address that others delivered starts the clock where nothing else did; a list bought later is no sign of life.
     let mut collected: Option<(Instant, Atom)> = None;
-    let atoms = case.view.relations().chain(case.view.opt_ins()).chain(case.view.activity());
+    let atoms = case.view.dealings().chain(case.view.activity());
     for atom in atoms {
         let atom = atom?;
         let Some((kind, sender, at)) = action(&atom) else { continue };

@@ -8,7 +8,7 @@ mod codec;
 mod drift;
 
 pub use atom::*;
-pub use codec::{Atoms, Corrupt, MAX_STATE_BYTES, ProfileView, StateView, VERSION};
+pub use codec::{Atoms, Corrupt, MAX_STATE_BYTES, ProfileView, Relations, StateView, VERSION};
 pub use drift::differences;
 
 use crate::codes::*;
@@ -227,10 +227,8 @@ impl State {
         if let Some(profile) = view.profile {
             self.profile = self.profile.take().max(Some(profile.to_owned()));
         }
-        for atoms in [view.restrictions(), view.opt_ins(), view.relations(), view.activity()] {
-            for atom in atoms {
-                self.add(atom?);
-            }
+        for atom in view.atoms() {
+            self.add(atom?);
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ fn read_everything(bytes: &[u8]) {
     let _ = retention::assess(bytes, &question).is_ok();
     let _ = state_json(bytes);
     if let Ok(view) = StateView::new(bytes) {
-        let atoms = view.restrictions().chain(view.opt_ins()).chain(view.relations()).chain(view.activity());
+        let atoms = view.atoms();
         assert!(atoms.count() <= bytes.len());
     }
     if let Ok(state) = State::decode(bytes) {

@@ -30,10 +30,13 @@ SELECT consent.opt_in(1::bigint, '{email,sms}', evidence => '{"form": "footer/2"
        consent.opt_out(1::bigint, 'post', reason => 'no paper', at => '2026-02-05Z') > 0 AS own;
 INSERT INTO consent_data.retention_action (run_id, contact_id, sender_id, stage, rule, since, ends_at, found_at) VALUES (1, 1, 1, 'warning', 'gb.r', '2024-01-01Z', '2027-01-01Z', '2026-03-01Z'), (1, 6, 1, 'warning', 'gb.r', '2024-01-02Z', '2027-01-02Z', '2026-03-01Z');
 INSERT INTO consent_data.retention_due (contact_id, sender_id, due_at) VALUES (1, 1, '2026-12-01Z'), (6, 1, '2026-12-01Z');
-CREATE TABLE consent_data.contact_similar_1 PARTITION OF consent_data.contact_similar FOR VALUES IN (1);
-INSERT INTO consent_data.contact_similar VALUES (1, 1, 1, '\x00000002000aae6000000001'), (1, 1, 6, '\x00000002000c350000000001');
+INSERT INTO consent_data.similarity_override (category_a, category_b, is_similar, reason)
+SELECT a.category_id, b.category_id, true, 'what one reads while walking' FROM consent_data.category a, consent_data.category b WHERE (a.name, b.name) = ('shoes', 'books');
 SET SESSION AUTHORIZATION test_audit;
 SELECT test.steady(consent.subject_access(1::bigint) - '{state,answers}'::text[]);
+RESET SESSION AUTHORIZATION;
+DELETE FROM consent_data.similarity_override;
+SET SESSION AUTHORIZATION test_audit;
 SELECT a->'message_kind' AS kind, a->'product_category' AS category, a->'sender' AS sender, a->'allowed' AS allowed, coalesce(nullif(a->'basis', 'null'), a->'reason') AS because FROM jsonb_array_elements(consent.subject_access(1::bigint)->'answers') a;
 SELECT jsonb_path_query(consent.subject_access('1'), '$.state[*].facts[*].kind') AS fact;
 SELECT consent.subject_access(1::bigint)::text ~ 'Al |annoyed|whose words' AS tells_of_another;
@@ -73,7 +76,7 @@ SELECT b.contact_id, b.kind, b.allowed, b.because, a.allowed AS allowed_now, a.b
  WHERE (b.allowed, b.because, b.in_audience) IS DISTINCT FROM (a.allowed, a.because, a.in_audience);
 SELECT * FROM test.answer WHERE contact_id IN (1, 6);
 SELECT count(*) FILTER (WHERE contact_id = 6) AS al, count(*) FILTER (WHERE contact_id = 1) AS ann FROM (
-    SELECT contact_id FROM consent_data.retention_action UNION ALL SELECT contact_id FROM consent_data.retention_due UNION ALL SELECT contact_id FROM consent_data.contact_similar UNION ALL SELECT contact_id FROM consent_data.outbox) o;
+    SELECT contact_id FROM consent_data.retention_action UNION ALL SELECT contact_id FROM consent_data.retention_due UNION ALL SELECT contact_id FROM consent_data.outbox) o;
 -- Only what had to go went: of the rows that stay, nothing else has changed.
 SELECT e.kind, l.contact_id AS was, e.contact_id, e.at = l.at AS at, e.channels, e.detail, e.evidence, e.reason, e.address_hash IS NOT NULL AS address, e.erased_as IS NOT NULL AS restricts, e.erased_at = date_trunc('day', now(), 'UTC') AS erased
   FROM consent_data.event e LEFT JOIN test.ledger l USING (event_id) WHERE e.erased_at IS NOT NULL OR e.contact_id = 6 OR l.contact_id IS NULL ORDER BY event_id;

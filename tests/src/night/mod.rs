@@ -55,7 +55,7 @@ struct Night<'a> {
 const SERVER: &[(&str, &str)] = &[
     ("fsync", "on"),
     ("full_page_writes", "on"),
-    ("shared_buffers", "4GB"),
+    ("shared_buffers", "6GB"),
     ("effective_cache_size", "14GB"),
     ("work_mem", "128MB"),
     ("maintenance_work_mem", "1GB"),

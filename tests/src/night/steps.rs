@@ -48,6 +48,8 @@ pub fn first(night: &Night<'_>, client: &mut Client, report: &mut Report) -> Res
     let arguments = ["retention", "--apply", "--force"];
     step(night, client, report, "retention_first", "retention, all stages new", &arguments)?;
     client.batch_execute("VACUUM (ANALYZE) consent_data.retention_action")?;
+    step(night, client, report, "seal_first", "seal, the whole ledger", &["seal"])?;
+    step(night, client, report, "summarise_first", "summarise", &["summarise"])?;
     Ok(())
 }
 

@@ -32,8 +32,7 @@ const OUTCOME: &[(&str, &str)] = &[
     ),
     (
         "lists",
-        "SELECT md5(string_agg((to_jsonb(s) - 'version')::text, ',' ORDER BY sender_id, contact_id))
-           FROM consent_data.contact_similar s JOIN consent_data.setting t ON t.similarity_version = s.version",
+        "SELECT md5(string_agg(s::text, ',' ORDER BY contact_id, sender, rank)) FROM consent.contact_similar s WHERE contact_id <= 2900",
     ),
     ("customers", "SELECT md5(string_agg(c::text, ',' ORDER BY id)) FROM crm.customer c"),
     (

@@ -8,7 +8,7 @@ use crate::profile::AddressInUse;
 impl State {
     pub fn decode(bytes: &[u8]) -> Read<State> {
         let view = StateView::new(bytes)?;
-        let atoms = (0..4).flat_map(|s| view.section(s)).collect::<Read<Vec<_>>>()?;
+        let atoms = view.atoms().collect::<Read<Vec<_>>>()?;
         if atoms.windows(2).any(|w| w[0].key() > w[1].key()) {
             return Err(Corrupt);
         }
@@ -172,7 +172,8 @@ impl<'a> StateView<'a> {
         Atoms {
             reader: Reader { bytes: self.sections[section] },
             horizon: self.horizon.seconds(),
-            group: None,
+            latest: None,
+            left: 0,
         }
     }
 
@@ -186,8 +187,19 @@ impl<'a> StateView<'a> {
         self.section(1)
     }
 
-    pub fn relations(&self) -> Atoms<'a> {
-        self.section(2)
+    pub fn relations(&self) -> Relations<'a> {
+        Relations(self.section(2))
+    }
+
+    /// Relationships and opt-ins: how the person came to be written to.
+    pub fn dealings(&self) -> impl Iterator<Item = Read<Atom>> + use<'a> {
+        self.relations().map(|r| r.map(Atom::Relation)).chain(self.opt_ins())
+    }
+
+    /// Of all sections.
+    pub fn atoms(&self) -> impl Iterator<Item = Read<Atom>> + use<'a> {
+        let view = *self;
+        (0..4).flat_map(move |s| view.section(s))
     }
 
     /// Contracts, the person's actions, holds, runs of messages, transfers.
@@ -224,30 +236,54 @@ fn read_profile<'a>(r: &mut Reader<'a>) -> Read<ProfileView<'a>> {
 pub struct Atoms<'a> {
     reader: Reader<'a>,
     horizon: i64,
-    /// The rest of a group of relationships that differ in category and time only.
-    group: Option<(Relation, u64)>,
+    /// The latest of a group of relationships that differ in category and time only...
+    latest: Option<Relation>,
+    /// ...and how many of it are still to come.
+    left: u64,
 }
+
+/// The atoms of the section of relationships, which are most of all atoms. Ends after the first error.
+pub struct Relations<'a>(Atoms<'a>);
 
 impl Iterator for Atoms<'_> {
     type Item = Read<Atom>;
 
     fn next(&mut self) -> Option<Read<Atom>> {
-        if self.group.is_none() && self.reader.bytes.is_empty() {
+        if self.is_at_its_end() {
             return None;
         }
-        let atom = self.read();
-        if atom.is_err() {
-            self.reader.bytes = &[];
-            self.group = None;
+        let atom = if self.left > 0 { self.group_member().map(Atom::Relation) } else { self.read() };
+        Some(atom.inspect_err(|_| self.end()))
+    }
+}
+
+impl Iterator for Relations<'_> {
+    type Item = Read<Relation>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Read<Relation>> {
+        if self.0.is_at_its_end() {
+            return None;
         }
-        Some(atom)
+        let relation = if self.0.left > 0 { self.0.group_member() } else { self.0.group() };
+        Some(relation.inspect_err(|_| self.0.end()))
     }
 }
 
 impl Atoms<'_> {
+    #[inline]
+    fn is_at_its_end(&self) -> bool {
+        self.left == 0 && self.reader.bytes.is_empty()
+    }
+
+    fn end(&mut self) {
+        self.reader.bytes = &[];
+        self.left = 0;
+    }
+
     fn read(&mut self) -> Read<Atom> {
-        if let Some((previous, left)) = self.group.take() {
-            return self.read_group_member(previous, left);
+        if self.reader.bytes.first() == Some(&RELATIONS) {
+            return self.group().map(Atom::Relation);
         }
         let horizon = self.horizon;
         let r = &mut self.reader;
@@ -269,10 +305,6 @@ impl Atoms<'_> {
                 address: r.u32()?,
                 at: r.instant()?,
             }),
-            4 => {
-                let (class, left) = read_relation_class(r)?;
-                return self.read_group_member(class, left);
-            }
             5 => Atom::Contract(Contract {
                 kind: EventKind::at(r.u8()?).ok_or(Corrupt)?,
                 sender: r.number()?,
@@ -302,11 +334,23 @@ impl Atoms<'_> {
         })
     }
 
-    fn read_group_member(&mut self, previous: Relation, left: u64) -> Read<Atom> {
-        let category = previous.category.checked_add(self.reader.number()?).ok_or(Corrupt)?;
-        let relation = Relation { category, at: self.reader.age(self.horizon)?, ..previous };
-        self.group = (left > 1).then_some((relation, left - 1));
-        Ok(Atom::Relation(relation))
+    /// The first of a group.
+    fn group(&mut self) -> Read<Relation> {
+        if self.reader.u8()? != RELATIONS {
+            return Err(Corrupt);
+        }
+        let (class, left) = read_relation_class(&mut self.reader)?;
+        (self.latest, self.left) = (Some(class), left);
+        self.group_member()
+    }
+
+    #[inline]
+    fn group_member(&mut self) -> Read<Relation> {
+        let relation = self.latest.as_mut().ok_or(Corrupt)?;
+        relation.category = relation.category.checked_add(self.reader.number()?).ok_or(Corrupt)?;
+        relation.at = self.reader.age(self.horizon)?;
+        self.left -= 1;
+        Ok(*relation)
     }
 }
 
@@ -360,6 +404,9 @@ fn read_opt_in(r: &mut Reader<'_>) -> Read<OptIn> {
         at,
     })
 }
+
+/// The mark of a group of relationships.
+const RELATIONS: u8 = 4;
 
 /// The head of a group of relationships: what they share, and how many follow.
 fn read_relation_class(r: &mut Reader<'_>) -> Read<(Relation, u64)> {

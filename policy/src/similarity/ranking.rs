@@ -1,33 +1,6 @@
-//! Per contact the categories most similar to what was bought and not bought yet, and the purchase each rests on.
+//! The categories most similar to what somebody bought and not bought yet, the best first, and the purchase each rests on.
 //!
-//! For ranking and for people: the decision uses the pairs. What counts as similar is what `consent._similar` says:
-//! pairs from the threshold on, then people's overrides, of which a no beats a yes.
-
-use super::baskets::Baskets;
-use super::catalogue::Catalogue;
-use super::pairs::Scored;
-use anyhow::Result;
-use postgres::Client;
-use std::collections::HashMap;
-
-/// A person's word on a pair of positions, the lower first: similar or not.
-pub type Overrides = HashMap<(u32, u32), bool>;
-
-pub fn read_overrides(client: &mut Client, sender_id: i32, catalogue: &Catalogue) -> Result<Overrides> {
-    let rows = client.query(
-        "SELECT o.category_a, o.category_b, bool_and(o.is_similar) FROM consent_data.similarity_override o
-          WHERE coalesce(o.sender_id, $1) = $1 GROUP BY 1, 2",
-        &[&sender_id],
-    )?;
-    let mut overrides = Overrides::new();
-    for row in rows {
-        if let (Some(a), Some(b)) = (catalogue.position(row.get(0)), catalogue.position(row.get(1))) {
-            let said = overrides.entry((a.min(b), a.max(b))).or_insert(true);
-            *said &= row.get::<_, bool>(2);
-        }
-    }
-    Ok(overrides)
-}
+//! For ranking and for people; whether a message may go, the decision says. Categories are positions from 0 on.
 
 /// To each category those similar to it, the most similar first.
 pub struct Neighbours {
@@ -36,16 +9,8 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    pub fn new(scored: &Scored, threshold: f64, overrides: &Overrides) -> Neighbours {
-        let counts = scored.pairs.iter().filter(|p| p.score >= threshold);
-        let scores =
-            counts.filter(|p| !overrides.contains_key(&(p.low, p.high))).map(|p| (p.low, p.high, p.score));
-        let said = overrides.iter().filter(|(pair, yes)| **yes && pair.0 != pair.1);
-        let pairs: Vec<_> = scores.chain(said.map(|((a, b), _)| (*a, *b, 1.0))).collect();
-        Neighbours::of(scored.alone.len(), &pairs)
-    }
-
-    fn of(categories: usize, pairs: &[(u32, u32, f64)]) -> Neighbours {
+    /// Of pairs of positions below `categories`, each with its score; a pair may come twice, and the higher score counts.
+    pub fn of(categories: usize, pairs: &[(u32, u32, f64)]) -> Neighbours {
         let mut by_category: Vec<(u32, f64, u32)> =
             pairs.iter().flat_map(|&(a, b, score)| [(a, score, b), (b, score, a)]).collect();
         by_category.sort_unstable_by(|x, y| x.0.cmp(&y.0).then(y.1.total_cmp(&x.1)).then(x.2.cmp(&y.2)));
@@ -132,17 +97,9 @@ impl<'a> Ranking<'a> {
     }
 }
 
-/// What one sender's lists are made of.
-pub struct Lists<'a> {
-    pub sender_id: i32,
-    pub baskets: &'a Baskets,
-    pub neighbours: Neighbours,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn similar(category: u32, score: f64, rests_on: u32) -> Similar {
         Similar { category, score, rests_on }
@@ -198,22 +155,5 @@ mod tests {
             all.truncate(9);
             assert_eq!(ranking.of(&bought), all);
         }
-    }
-
-    #[test]
-    fn what_a_person_said_of_a_pair_wins_over_its_score() {
-        let pair = |low, high, score| super::super::pairs::Pair { low, high, both: 0, score };
-        let scored = Scored {
-            sender_id: 1,
-            pairs: vec![pair(0, 1, 0.9), pair(0, 2, 0.4), pair(0, 3, 0.8), pair(1, 2, 0.1)],
-            alone: vec![1; 5],
-            all: 1,
-            counting: Duration::ZERO,
-        };
-        let overrides = Overrides::from([((0, 1), false), ((0, 4), true), ((0, 3), true), ((2, 2), true)]);
-        let neighbours = Neighbours::new(&scored, 0.5, &overrides);
-        assert_eq!(neighbours.of_category(0), [(1.0, 3), (1.0, 4)]);
-        assert_eq!(neighbours.of_category(1), []);
-        assert_eq!(neighbours.degrees().collect::<Vec<_>>(), [(0, 2), (3, 1), (4, 1)]);
     }
 }
