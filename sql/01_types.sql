@@ -1,5 +1,5 @@
 -- The two types: what is known of a contact, and what is asked. Both are opaque varlena; C functions are bound here
--- by name. Nothing is for PUBLIC: sql/41_grants.sql revokes and grants.
+-- by name. Nothing is for PUBLIC: sql/47_grants.sql revokes and grants.
 
 CREATE TYPE consent.state;
 CREATE TYPE consent.compiled_question;

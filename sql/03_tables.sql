@@ -18,6 +18,7 @@ DECLARE
     channels text := quote_literal(consent._codes('channel'));
     sectors text := quote_literal(consent._codes('sector'));
     event_kinds text := quote_literal(consent._codes('event_kind'));
+    v_version integer;
 BEGIN
     CREATE SCHEMA IF NOT EXISTS consent_data;
 
@@ -74,9 +75,10 @@ BEGIN
     );
     COMMENT ON TABLE consent_data.category_parent IS 'Every parent a category has or ever had: an opt-out covers the subtree of then and of now.';
 
-    -- Once it was one table. What it holds the next night makes anew.
+    -- Once it was one table.
     IF EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('consent_data.similarity') AND c.relkind = 'r') THEN
-        DROP TABLE consent_data.similarity CASCADE;
+        ALTER TABLE consent_data.similarity RENAME TO similarity_before;
+        ALTER INDEX consent_data.similarity_pkey RENAME TO similarity_before_pkey;
     END IF;
     CREATE TABLE IF NOT EXISTS consent_data.similarity (
         version integer NOT NULL,
@@ -100,6 +102,14 @@ BEGIN
     ) PARTITION BY LIST (version);
     CREATE TABLE IF NOT EXISTS consent_data.similarity_0 PARTITION OF consent_data.similarity FOR VALUES IN (0);
     COMMENT ON TABLE consent_data.similarity_0 IS 'Partition of consent_data.similarity: pairs from before the first night.';
+    IF to_regclass('consent_data.similarity_before') IS NOT NULL THEN
+        FOR v_version IN SELECT DISTINCT b.version FROM consent_data.similarity_before b WHERE b.version <> 0 LOOP
+            EXECUTE format('CREATE TABLE consent_data.similarity_%1$s PARTITION OF consent_data.similarity FOR VALUES IN (%1$s)', v_version);
+            EXECUTE format('COMMENT ON TABLE consent_data.similarity_%1$s IS ''Partition of consent_data.similarity: version %1$s.''', v_version);
+        END LOOP;
+        INSERT INTO consent_data.similarity SELECT * FROM consent_data.similarity_before;
+        DROP TABLE consent_data.similarity_before CASCADE;
+    END IF;
     COMMENT ON TABLE consent_data.similarity IS 'Why two categories count as similar or not, one row a pair: score = 0.3 wu_palmer + 0.7 max(0, npmi) n/(n+10) with n = buyers_both, the second term only with evidence (n >= 10 and llr >= 10.8). No row: neither was bought, they are in different departments (and the sender is no supermarket, or fewer than 10 bought both), or one is sensitive; the score is then 0. Written by the hundred thousand each night: a partition a version, built aside and attached when complete.';
 
     CREATE TABLE IF NOT EXISTS consent_data.similarity_override (
@@ -210,7 +220,7 @@ BEGIN
         erased_as bytea,
         -- recorded_at is the recorder's word; this is the clock's, and which month's partition has the row.
         entered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        -- What the seals hash of the person: salted, and once the person is erased only the hash stays (29_ledger.sql).
+        -- What the seals hash of the person: salted, and once the person is erased only the hash stays (32_ledger.sql).
         salt uuid DEFAULT gen_random_uuid(),
         commitment bytea,
         PRIMARY KEY (event_id, entered_at),
@@ -357,86 +367,3 @@ BEGIN
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_tables(text) IS 'Makes the tables of consent_data that are not there yet.';
-
--- Triggers: configuration is read again, a category keeps its old parents, the ledger only grows.
-
--- With the owner's rights: whoever may change a table need not be able to call the function.
-CREATE FUNCTION consent._configuration_changed() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM consent._invalidate_configuration();
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION consent._configuration_changed() IS 'Trigger: makes every session read the configuration again.';
-
-CREATE FUNCTION consent._remember_parent() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    INSERT INTO consent_data.category_parent (category_id, parent_id)
-    SELECT NEW.category_id, NEW.parent_id WHERE NEW.parent_id IS NOT NULL
-    ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION consent._remember_parent() IS 'Trigger: records every parent a category ever has.';
-
-CREATE FUNCTION consent._log_name(relation text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN pg_catalog.regexp_replace(relation, '_([0-9]{4}_[0-9]{2}|default)$', '');
-COMMENT ON FUNCTION consent._log_name(text) IS 'The table of which a relation is a month''s partition.';
-
-CREATE FUNCTION consent._raise_append_only(operation text, relation text) RETURNS void
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    log text := consent._log_name(relation);
-BEGIN
-    RAISE EXCEPTION '% of consent_data.% is not allowed', operation, log
-        USING ERRCODE = 'insufficient_privilege',
-              DETAIL = CASE log WHEN 'category' THEN 'Category ids keep their meaning for ever: an old opt-out refers to them.'
-                                WHEN 'event' THEN 'The ledger is append-only: it is the proof of every decision.'
-                                ELSE 'The log of decisions is append-only: it is the proof of what was asked and answered.' END,
-              HINT = CASE log WHEN 'category' THEN 'Rename the category, or give it another parent.'
-                              WHEN 'event' THEN 'Record a further event that corrects the earlier one; a person''s request for erasure is met with consent.erase().'
-                              ELSE 'What became of a claim is noted with consent.claim_outcome(); a person''s request for erasure is met with consent.erase().' END;
-END
-$$;
-COMMENT ON FUNCTION consent._raise_append_only(text, text) IS 'Refuses a change of a table, or of one of its partitions, that only grows.';
-
-CREATE FUNCTION consent._refuse_change() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM consent._raise_append_only(TG_OP, TG_TABLE_NAME);
-END
-$$;
-COMMENT ON FUNCTION consent._refuse_change() IS 'Trigger: the ledger, the log of decisions and the categories only grow.';
-
-CREATE PROCEDURE consent._create_triggers()
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['setting', 'sender', 'message_kind', 'category', 'category_parent', 'similarity',
-                                'similarity_override', 'policy_decision', 'policy_override', 'key_generation', 'binding',
-                                'watch', 'watch_failure'] LOOP
-        EXECUTE format('CREATE OR REPLACE TRIGGER configuration_changed
-            AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON consent_data.%I
-            FOR EACH STATEMENT EXECUTE FUNCTION consent._configuration_changed()', name);
-        EXECUTE format('ALTER TABLE consent_data.%I ENABLE ALWAYS TRIGGER configuration_changed', name);
-    END LOOP;
-    CREATE OR REPLACE TRIGGER remember_parent AFTER INSERT OR UPDATE OF parent_id ON consent_data.category
-        FOR EACH ROW EXECUTE FUNCTION consent._remember_parent();
-    CREATE OR REPLACE TRIGGER check_decision BEFORE INSERT OR UPDATE ON consent_data.policy_decision
-        FOR EACH ROW EXECUTE FUNCTION consent._check_decision();
-    CREATE OR REPLACE TRIGGER check_document BEFORE INSERT OR UPDATE ON consent_data.policy_override
-        FOR EACH ROW EXECUTE FUNCTION consent._check_override();
-    CREATE OR REPLACE TRIGGER keep BEFORE DELETE OR TRUNCATE ON consent_data.category
-        FOR EACH STATEMENT EXECUTE FUNCTION consent._refuse_change();
-END
-$$;
-COMMENT ON PROCEDURE consent._create_triggers() IS 'Attaches the triggers of the data tables.';

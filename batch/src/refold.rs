@@ -1,5 +1,5 @@
 //! Refold: states anew, in the server. Differences only are written, by compare-and-set on each row's revision; what
-//! changed meanwhile is folded again under its row's lock (see `sql/12_refold.sql`).
+//! changed meanwhile is folded again under its row's lock (see `sql/15_refold.sql`).
 
 use crate::arguments::Arguments;
 use crate::connection::{long_statements, retrying, short_statements};

@@ -77,12 +77,8 @@ pub fn rescore(
     }
     let names: Vec<&str> = scored.iter().map(|(s, _)| s.name.as_str()).collect();
     let scored: Vec<Scored> = scored.into_iter().map(|(_, scored)| scored).collect();
-    let edition = Edition {
-        print: print(&catalogue, &scored),
-        scored: &scored,
-        catalogue: &catalogue,
-        threshold,
-    };
+    let edition =
+        Edition { print: print(&catalogue, &scored), scored: &scored, catalogue: &catalogue, threshold };
     let in_use = store::in_use(client)?;
     let unchanged = in_use.is(&edition);
     let drift = drift::compare(drift::read(client, in_use.version)?, &scored, threshold, &catalogue);

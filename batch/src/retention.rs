@@ -3,7 +3,7 @@
 //!
 //! The gate denies marketing to the expired by itself ([`pg_consent_policy::decide`]). This step records who reached
 //! which stage, which announces the expired for a time of grace; a later run has the server judge each of them anew,
-//! under its lock, and act (`sql/26_retire.sql`). A dry run unless `--apply`.
+//! under its lock, and act (`sql/29_retire.sql`). A dry run unless `--apply`.
 //!
 //! An ordinary run assesses what falls due by now, by an index. A full pass over all states follows a change of the
 //! rules, and the last one after [`FULL_PASS_DAYS`]: it is what finds new contacts, whose time is years away.

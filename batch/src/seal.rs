@@ -1,7 +1,7 @@
 //! Seal: a Merkle tree over what the logs got since the last seal, and a link in the chain.
 //!
 //! No writer is held up, and no row is left out: how far the ids have come is read first, then who may still be writing
-//! one of them; once those have ended, a new snapshot sees every row up to there (see `sql/30_seals.sql`). The rows' texts are
+//! one of them; once those have ended, a new snapshot sees every row up to there (see `sql/33_seals.sql`). The rows' texts are
 //! hashed over several sessions; the seal and its leaves are one transaction, at whose end the server checks them.
 
 mod against;

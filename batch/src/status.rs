@@ -23,6 +23,7 @@ pub fn status(client: &mut Client, report: &Report) -> Result<Outcome> {
     let mut troubles = Vec::new();
     nights(client, &mut troubles)?;
     sources(client, &mut troubles)?;
+    seals(client, report, &mut troubles)?;
     for t in &troubles {
         let hint = if t.hint.is_empty() { String::new() } else { format!("\n         {}", t.hint) };
         report.warn(
@@ -125,6 +126,33 @@ fn nights(client: &mut Client, troubles: &mut Vec<Trouble>) -> Result<()> {
         troubles.push(Trouble {
             what: format!("the last {step}, of {at}, ended as {outcome}"),
             hint: hint.into(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether the logs are sealed as far as a night ago.
+fn seals(client: &mut Client, report: &Report, troubles: &mut Vec<Trouble>) -> Result<()> {
+    let last = client.query_one(
+        &format!(
+            "SELECT s.sealed_at::timestamptz(0)::text,
+                    EXISTS (SELECT FROM consent_data.event e
+                             WHERE e.event_id > coalesce(s.upto_event, 0) AND e.entered_at < clock_timestamp() - interval '{OVERDUE}')
+                 OR EXISTS (SELECT FROM consent_data.decision d
+                             WHERE d.decision_id > coalesce(s.upto_decision, 0) AND d.decided_at < clock_timestamp() - interval '{OVERDUE}')
+               FROM (VALUES (1)) one LEFT JOIN (SELECT * FROM consent_data.seal ORDER BY seal_id DESC LIMIT 1) s ON true"
+        ),
+        &[],
+    )?;
+    let (at, overdue): (Option<String>, bool) = (last.get(0), last.get(1));
+    if let Some(at) = &at {
+        let name = "last seal";
+        report.line(&format!("{name:30} {at}"), &json!({"event": "fact", "name": name, "value": at}));
+    }
+    if overdue {
+        troubles.push(Trouble {
+            what: format!("rows of the logs wait for a seal; the last one is {}", at.as_deref().unwrap_or("none")),
+            hint: "Run consent-batch seal (nightly does): what is not sealed can be altered without anybody noticing.".into(),
         });
     }
     Ok(())

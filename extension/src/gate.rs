@@ -130,7 +130,7 @@ fn can_send(key: Option<Key<'_>>, a: &Ask<'_>, fcinfo: pg_sys::FunctionCallInfo)
     })
 }
 
-/// See `sql/09_watch.sql`, which calls it where the abort of a subtransaction is certain.
+/// See `sql/11_watch.sql`, which calls it where the abort of a subtransaction is certain.
 #[pg_extern(sql = false)]
 fn _become(role: pg_sys::Oid) -> Result<()> {
     Ok(pg::become_role(role)?)

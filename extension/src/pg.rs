@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// Set when a configuration table may have changed. The callback below only flips it: reading tables inside an
 /// invalidation callback is not allowed.
 static CONFIGURATION_STALE: AtomicBool = AtomicBool::new(true);
-/// The table whose invalidation stands for all configuration (see `sql/03_tables.sql`); 0 while unknown.
+/// The table whose invalidation stands for all configuration (see `sql/04_guards.sql`); 0 while unknown.
 static CONFIGURATION_RELATION: AtomicU32 = AtomicU32::new(0);
 
 /// Whether the postmaster is loading the library for all sessions to come.

@@ -35,7 +35,7 @@ fn text(at: Instant) -> Value {
 }
 
 /// Where a contact stands with every sender, one question each, and whether it may be retired (see
-/// `sql/24_retention.sql`). What can't be assessed may not.
+/// `sql/27_retention.sql`). What can't be assessed may not.
 #[pg_extern(sql = false)]
 fn _retention(
     state: Option<&[u8]>,
@@ -71,7 +71,7 @@ fn _retention(
     }))
 }
 
-/// See `sql/24_retention.sql`, which calls it with the CRM's own statement and its table's owner.
+/// See `sql/27_retention.sql`, which calls it with the CRM's own statement and its table's owner.
 #[pg_extern(sql = false)]
 fn _execute_as(role: pg_sys::Oid, path: &str, statement: &str, argument: &str) -> Result<i64> {
     Ok(pg::execute_as(role, path, statement, argument)? as i64)

@@ -26,17 +26,14 @@ fn _similar_to(
 > {
     let most = most.and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
     let (mut bought, mut rows) = (Vec::new(), Vec::new());
+    purchases(state.unwrap_or_default(), Some, &mut bought);
+    distinct(&mut bought, HEAVY);
     let config = config::current()?;
-    for sender in config.senders() {
+    for of_sender in bought.chunk_by(|a, b| a.sender == b.sender) {
+        let sender = of_sender[0].sender;
         let similar = config.similar_pairs(sender)?;
         // A category that is similar to none is in no list, bought or not.
-        purchases(state.unwrap_or_default(), |category| similar.position(category), &mut bought);
-        bought.retain(|b| b.sender == sender);
-        if bought.is_empty() {
-            continue;
-        }
-        distinct(&mut bought, HEAVY);
-        let positions: Vec<u32> = bought.iter().map(|b| b.position).collect();
+        let positions: Vec<u32> = of_sender.iter().filter_map(|b| similar.position(b.position)).collect();
         for (found, rank) in Ranking::new(&similar.neighbours, most).of(&positions).iter().zip(1..) {
             let id = |position| similar.id(position) as i32;
             rows.push((sender as i32, rank, id(found.category), found.score as f32, id(found.rests_on)));

@@ -335,6 +335,13 @@ fn status_says_what_needs_attention() {
         .unwrap();
     let (code, told) = status();
     assert!(code == 2 && told.iter().any(|t| t.contains("last rescore") && t.contains("failed")), "{told:?}");
+    client
+        .batch_execute(
+            "INSERT INTO consent_data.event (contact_id, kind, at, sender_id, entered_at)
+             VALUES (1, 'open', now(), 1, now() - interval '27 hours')",
+        )
+        .unwrap();
+    assert!(status().1.iter().any(|t| t.contains("wait for a seal")));
     client.batch_execute("UPDATE consent_data.binding SET seen_at = seen_at - interval '30 days'").unwrap();
     assert!(status().1.iter().any(|t| t.contains("crm.purchase: not refolded in time")));
     client

@@ -12,6 +12,7 @@ mod configuration;
 mod crash;
 mod crm;
 mod dolibarr;
+mod dossier;
 mod drop_extension;
 mod dump_and_restore;
 mod import;

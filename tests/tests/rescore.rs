@@ -255,11 +255,20 @@ fn what_a_killed_run_leaves_comes_neither_into_use_nor_in_the_way() {
 }
 
 #[test]
-fn lists_that_were_stored_go_at_setup() {
+fn tables_of_an_older_form_give_way_at_setup() {
     let (cluster, mut client) = bigint();
     client
         .batch_execute(
-            "CREATE TABLE consent_data.contact_similar (version integer, contact_id bigint) PARTITION BY LIST (version);
+            "DROP TABLE consent_data.similarity CASCADE; DROP VIEW consent_data.count_quality;
+             CREATE VIEW consent_data.count_quality AS SELECT 1 AS contacts, 2 AS without_country, 3 AS with_valid_email;
+             CREATE TABLE consent_data.similarity (version integer NOT NULL, sender_id integer NOT NULL, category_a integer NOT NULL,
+                 category_b integer NOT NULL, score double precision NOT NULL, common_ancestor integer, wu_palmer double precision NOT NULL,
+                 buyers_a bigint NOT NULL, buyers_b bigint NOT NULL, buyers_both bigint NOT NULL, buyers_all bigint NOT NULL,
+                 expected_both double precision NOT NULL, npmi double precision NOT NULL, llr double precision NOT NULL,
+                 evidence boolean NOT NULL, threshold double precision NOT NULL, PRIMARY KEY (version, sender_id, category_a, category_b));
+             INSERT INTO consent_data.similarity VALUES (4, 1, 4, 5, 0.9, 1, 0.5, 1, 1, 1, 9, 1, 1, 1, true, 0.3);
+             UPDATE consent_data.setting SET similarity_version = 4;
+             CREATE TABLE consent_data.contact_similar (version integer, contact_id bigint) PARTITION BY LIST (version);
              CREATE TABLE consent_data.contact_similar_1 PARTITION OF consent_data.contact_similar FOR VALUES IN (1);
              CREATE TABLE consent_data.contact_similar_2 (LIKE consent_data.contact_similar);
              CALL consent.setup(); CALL consent.setup();",
@@ -267,8 +276,16 @@ fn lists_that_were_stored_go_at_setup() {
         .unwrap();
     let left = "SELECT count(*) FROM pg_class WHERE relname LIKE 'contact\\_similar%' AND relkind <> 'v'";
     assert_eq!(shop::number(&mut client, left), 0);
-    rescore(&cluster, &["--threshold", "0.3"]);
+    assert_eq!(list(&mut client, 101).len(), 1, "the pairs in use are kept");
+    // The next night goes on from there, and so it does from a version somebody went back to.
+    assert_eq!(rescore(&cluster, &["--threshold", "0.3"])["version"], 5);
+    assert_eq!(rescore(&cluster, &["--threshold", "0.31"])["version"], 6);
+    client.batch_execute("UPDATE consent_data.setting SET similarity_version = 5").unwrap();
+    assert_eq!(rescore(&cluster, &["--threshold", "0.32"])["version"], 6);
     assert_eq!(list(&mut client, 101).len(), 1);
+    // No session keeps what is gone, however it went.
+    client.batch_execute("TRUNCATE consent_data.similarity_6").unwrap();
+    assert_eq!(list(&mut client, 101), []);
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub fn answers(client: &mut Client, at: DateTime<Utc>) -> BTreeMap<(i64, usize),
     for (n, (kind, category, channel, sender)) in QUESTIONS.iter().enumerate() {
         let rows = client
             .query(
-                "SELECT s.contact_id, consent.can_send(s.contact_id, $1, $2, $3, $4, $5) || ' ' || to_jsonb(e)::text
+                "SELECT s.contact_id, consent.can_send(s.contact_id, $1, $2, $3, $4, $5) || ' ' || (to_jsonb(e) - 'freshness')::text
                    FROM consent_data.contact_state s,
                         consent.explain_send(s.contact_id, $1, $2, $3, $4, $5) e",
                 &[kind, category, channel, sender, &at],

@@ -67,7 +67,8 @@ impl Baskets {
     pub fn sample(&self, n: usize) -> Vec<&[u32]> {
         let n = n.max(1) as u32;
         let chosen = |part: &Part, i: &usize| part.marks[*i].is_multiple_of(n);
-        let of_part = |part| (0..Part::len(part)).filter(move |i| chosen(part, i)).map(move |i| part.basket(i));
+        let of_part =
+            |part| (0..Part::len(part)).filter(move |i| chosen(part, i)).map(move |i| part.basket(i));
         self.parts.iter().flat_map(of_part).collect()
     }
 }

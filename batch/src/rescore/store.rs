@@ -15,8 +15,6 @@ use serde_json::json;
 use std::thread;
 use std::time::Duration;
 
-/// Versions of the pairs kept for comparison, the one in use included.
-const KEPT_VERSIONS: i32 = 3;
 /// Tries at dropping older ones. Each keeps readers waiting for a moment, and nothing depends on it tonight.
 const DROP_ATTEMPTS: u64 = 4;
 
@@ -52,12 +50,7 @@ pub fn in_use(client: &mut Client) -> Result<InUse> {
            FROM consent_data.setting t LEFT JOIN consent_data.similarity_version v ON v.version = t.similarity_version",
         &[],
     )?;
-    Ok(InUse {
-        version: row.get(0),
-        threshold: row.get(1),
-        print: row.get(2),
-        pairs: row.get(3),
-    })
+    Ok(InUse { version: row.get(0), threshold: row.get(1), print: row.get(2), pairs: row.get(3) })
 }
 
 /// Writes `version` and brings it into use.
@@ -103,7 +96,7 @@ fn write_pairs(client: &mut Client, version: i32, edition: &Edition<'_>) -> Resu
 pub fn remove_old(client: &mut Client, report: &Report) {
     let dropped = (0..DROP_ATTEMPTS).any(|n| {
         thread::sleep(Duration::from_millis(200 * n));
-        client.execute("SELECT consent._similar_drop_old($1)", &[&KEPT_VERSIONS]).is_ok()
+        client.execute("SELECT consent._similar_drop_old()", &[]).is_ok()
     });
     if !dropped {
         report.line(

@@ -49,8 +49,12 @@ impl Records {
     fn add(&mut self, view: &StateView<'_>, times: u64) {
         // Who is only in the ledger is nobody's record.
         if let Some(profile) = view.profile {
-            let valid = profile.addresses.map(|a| a.tag != 0 && a.since.is_none_or(|since| since < Instant::MAX));
-            self.with_valid_address.iter_mut().zip(valid).for_each(|(n, valid)| *n += u64::from(valid) * times);
+            let valid =
+                profile.addresses.map(|a| a.tag != 0 && a.since.is_none_or(|since| since < Instant::MAX));
+            self.with_valid_address
+                .iter_mut()
+                .zip(valid)
+                .for_each(|(n, valid)| *n += u64::from(valid) * times);
             self.without_clean_address += u64::from(!valid.contains(&true)) * times;
         }
         match proven(view) {
@@ -95,8 +99,8 @@ impl<'q> Tally<'q> {
     /// Of how many contacts the record is complete in what respect, as far as states know it.
     pub fn records(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let r = &self.records;
-        let [email, phone, post] =
-            [AddressGroup::Email, AddressGroup::Phone, AddressGroup::Post].map(|g| r.with_valid_address[g as usize]);
+        let [email, phone, post] = [AddressGroup::Email, AddressGroup::Phone, AddressGroup::Post]
+            .map(|g| r.with_valid_address[g as usize]);
         [
             ("with_valid_email", email),
             ("with_valid_phone", phone),

@@ -24,10 +24,6 @@ impl SimilarPairs {
 }
 
 impl Config {
-    pub fn senders(&self) -> impl Iterator<Item = SenderId> {
-        self.senders.values().map(|s| s.id)
-    }
-
     /// What a purchase must be of to count as similar to `category`: itself, the scored pairs above the sender's
     /// threshold, and what overrides add or take away.
     pub(super) fn similar(&self, sender: u32, category: CategoryId) -> Result<Rc<Vec<CategoryId>>, Error> {
@@ -64,7 +60,10 @@ impl Config {
         );
         pg::as_owner_now(relation, || {
             pg::rows(&query, |r| {
-                let (Some(a), Some(b), Some(score)) = (r.get::<i32>(1), r.get::<i32>(2), r.get::<f64>(3)) else { return };
+                let (Some(a), Some(b), Some(score)) = (r.get::<i32>(1), r.get::<i32>(2), r.get::<f64>(3))
+                else {
+                    return;
+                };
                 if r.get(4) == Some(true) || self.passes(sender, a, b) {
                     pairs.push((a as u32, b as u32, score));
                 }

@@ -10,7 +10,7 @@ pub const HEAVY: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bought {
     pub sender: SenderId,
-    /// Of the category.
+    /// Of the category, as whoever reads the purchases counts them.
     pub position: u32,
     pub at: Instant,
 }

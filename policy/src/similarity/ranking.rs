@@ -26,10 +26,6 @@ impl Neighbours {
         &self.list[self.starts[category as usize]..self.starts[category as usize + 1]]
     }
 
-    pub fn all(&self) -> &[(f64, u32)] {
-        &self.list
-    }
-
     /// Categories with any, and how many.
     pub fn degrees(&self) -> impl Iterator<Item = (u32, usize)> {
         (0..).zip(self.starts.windows(2)).map(|(c, w)| (c, w[1] - w[0])).filter(|(_, n)| *n > 0)

@@ -12,7 +12,7 @@
 mod encode;
 mod view;
 
-pub use view::{Atoms, Relations, ProfileView, StateView};
+pub use view::{Atoms, ProfileView, Relations, StateView};
 
 /// A reader of another version denies rather than guesses.
 pub const VERSION: u8 = 2;

@@ -1,5 +1,5 @@
 -- The logs that must prove something later: the ledger of facts, the decisions, what became of them, the erasures. The first three
--- have a partition a month, and each row of all has a text that a seal hashes (30_seals.sql).
+-- have a partition a month, and each row of all has a text that a seal hashes (33_seals.sql).
 
 CREATE PROCEDURE consent._create_ledger_tables(key_column text)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning

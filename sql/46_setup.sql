@@ -16,7 +16,7 @@ BEGIN
     CALL consent._create_subject_tables(key_column);
     CALL consent._create_key_tables();
     CALL consent._create_ledger_tables(key_column);
-    CALL consent._create_similar_tables(key_column);
+    CALL consent._create_similar_tables();
     CALL consent._create_retention_tables(key_column);
     SELECT s.key_type INTO existing FROM consent_data.setting s;
     IF existing <> key_type THEN

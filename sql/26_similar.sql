@@ -1,6 +1,6 @@
 -- Similar products: the versions that nights score, and what follows from them. The pairs are in consent_data.similarity.
 
-CREATE PROCEDURE consent._create_similar_tables(key_column text)
+CREATE PROCEDURE consent._create_similar_tables()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 DECLARE
@@ -21,7 +21,7 @@ BEGIN
     END LOOP;
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_similar_tables(text) IS 'Makes the tables of similar categories that are not there yet.';
+COMMENT ON PROCEDURE consent._create_similar_tables() IS 'Makes the tables of similar categories that are not there yet.';
 
 CREATE FUNCTION consent._similar_to(state consent.state, most integer)
     RETURNS TABLE (sender_id integer, rank integer, category_id integer, score real, rests_on integer)
@@ -58,7 +58,7 @@ BEGIN
       JOIN consent_data.sender n ON n.sender_id = l.sender_id
       JOIN consent_data.category c ON c.category_id = l.category_id
       JOIN consent_data.category b ON b.category_id = l.rests_on;
-    COMMENT ON VIEW consent.contact_similar IS 'Campaign planner and DBA: which categories is a contact likely to expect, how sure is that, and on which purchase does it rest? Ten of each sender, by the pairs of the last night and the purchases of now. For ranking: whether a message may be sent, can_send() says.';
+    COMMENT ON VIEW consent.contact_similar IS 'Campaign planner and DBA: which categories is a contact likely to expect, how sure is that, and on which purchase does it rest? Ten of each sender, by the pairs of the last night and the purchases of now. For ranking: whether a message may be sent, can_send() says. Whoever reads it needs EXECUTE on consent._similar_to, too, as consent_audit has.';
 END
 $procedure$;
 COMMENT ON PROCEDURE consent._create_similar_views() IS 'Makes the views of similar categories.';
@@ -78,10 +78,11 @@ BEGIN
         RAISE EXCEPTION 'version % is not newer than the one in use', version USING ERRCODE = 'invalid_parameter_value',
             DETAIL = format('In use is version %s.', in_use), HINT = 'consent-batch rescore counts versions itself.';
     END IF;
-    -- Left by a run that was killed.
+    -- Left by a run that was killed, or by an administrator who went back to an older version.
+    DELETE FROM consent_data.similarity_version v WHERE v.version > in_use;
     FOR v_left IN SELECT c.relname FROM pg_class c
-                   WHERE c.relnamespace = 'consent_data'::regnamespace AND c.relkind = 'r' AND NOT c.relispartition
-                     AND c.relname ~ '^similarity_[0-9]+$' LOOP
+                   WHERE c.relnamespace = 'consent_data'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^similarity_[1-9][0-9]*$'
+                     AND (NOT c.relispartition OR substr(c.relname, 12)::integer > in_use) LOOP
         EXECUTE format('DROP TABLE consent_data.%I', v_left);
     END LOOP;
     -- The check of the version spares the attachment a look at every row.
@@ -105,28 +106,29 @@ BEGIN
     EXECUTE format('ALTER TABLE consent_data.%I ADD PRIMARY KEY (version, sender_id, category_a, category_b)', name);
     EXECUTE format('REVOKE INSERT ON consent_data.%I FROM consent_batch', name);
     EXECUTE format('ALTER TABLE consent_data.similarity ATTACH PARTITION consent_data.%I FOR VALUES IN (%s)', name, version);
+    CALL consent._notice_changes(name);
     INSERT INTO consent_data.similarity_version (version, threshold, print) VALUES (version, threshold, print);
     UPDATE consent_data.setting SET similarity_version = version, similarity_threshold = threshold;
 END
 $$;
 COMMENT ON FUNCTION consent._similar_publish(integer, double precision, text) IS 'Brings the pairs of a prepared version into use.';
 
-CREATE FUNCTION consent._similar_drop_old(kept integer) RETURNS void
+CREATE FUNCTION consent._similar_drop_old() RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
     -- Readers queue behind the lock: rather try again than keep them waiting.
     SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    v_in_use integer;
+    -- Kept for comparison: the version in use and the two before.
+    v_oldest integer := (SELECT t.similarity_version - 2 FROM consent_data.setting t);
     v_old text;
 BEGIN
-    SELECT t.similarity_version INTO v_in_use FROM consent_data.setting t;
-    DELETE FROM consent_data.similarity_version v WHERE v.version <= v_in_use - kept;
+    DELETE FROM consent_data.similarity_version v WHERE v.version < v_oldest;
     FOR v_old IN SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                  WHERE i.inhparent = 'consent_data.similarity'::regclass AND c.relname ~ '^similarity_[0-9]+$'
-                    AND substr(c.relname, 12)::integer <= v_in_use - greatest(kept, 1) LOOP
+                  WHERE i.inhparent = 'consent_data.similarity'::regclass AND c.relname ~ '^similarity_[1-9][0-9]*$'
+                    AND substr(c.relname, 12)::integer < v_oldest LOOP
         EXECUTE format('DROP TABLE consent_data.%I', v_old);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION consent._similar_drop_old(integer) IS 'Drops the pairs of all versions but the last so many.';
+COMMENT ON FUNCTION consent._similar_drop_old() IS 'Drops the pairs of all versions but the last three.';

@@ -124,8 +124,6 @@ $$;
 COMMENT ON FUNCTION consent.log_decision(text, text, text, text, text, text, text)
     IS 'explain_send() for the record: the question and its answer go into the log of decisions. One row, always. It reserves no message and counts for no limit: whoever is about to send calls claim_send().';
 
-GRANT EXECUTE ON FUNCTION consent.log_decision(text, text, text, text, text, text, text) TO consent_decide;
-
 -- Asked again -----------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION consent.recheck(decision_id bigint)

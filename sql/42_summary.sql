@@ -163,7 +163,9 @@ BEGIN
      GROUP BY a.stage, a.rule, s.name, 4, a.action, a.outcome, a.reason;
     COMMENT ON VIEW consent_data.count_retention IS 'Counts consent.audit_retention as of now.';
 
-    CREATE OR REPLACE VIEW consent_data.count_quality AS
+    -- Once it had other columns.
+    DROP VIEW IF EXISTS consent_data.count_quality;
+    CREATE VIEW consent_data.count_quality AS
     SELECT count(*) AS contacts, count(*) FILTER (WHERE c.country IS NULL) AS without_country,
            count(*) FILTER (WHERE nullif(btrim(c.name), '') IS NULL) AS without_name,
            count(*) FILTER (WHERE s.contact_id IS NULL) AS not_folded
@@ -251,7 +253,7 @@ BEGIN
                with_valid_post bigint, without_clean_address bigint, without_name bigint, unknown_how_subscribed bigint, without_evidence bigint,
                waiting bigint)
      WHERE s.part = 'quality';
-    COMMENT ON VIEW consent.audit_data_quality IS 'DBA and privacy officer: of how many contacts is the record complete? Those without a country, a name, a state; and, of the states, of how many there is a valid address or none at all, it is not known how they subscribed, there is no evidence, or a fold is waited for (which counts for nothing else here). As counted by the last night; audit_contact_record says it of one contact.';
+    COMMENT ON VIEW consent.audit_data_quality IS 'DBA and privacy officer: of how many contacts is the record complete? Those without a country, a name, a state; and, of the states, of how many there is a valid address or none at all, it is not known how they subscribed, there is no evidence, or a fold is waited for (which counts for nothing else here). As counted by the last night; audit_contact_record says it of one contact, by the addresses it ever had read.';
 
     -- Live, for the page, which is of its own moment.
     CREATE OR REPLACE VIEW consent.report_evidence AS

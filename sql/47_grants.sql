@@ -24,6 +24,7 @@ BEGIN
     GRANT SELECT ON consent.sealed_text TO consent_audit;
     GRANT SELECT ON ALL TABLES IN SCHEMA consent_data TO consent_batch;
     GRANT INSERT, UPDATE ON consent_data.run TO consent_batch;
+    REVOKE DELETE ON consent_data.similarity_version FROM consent_batch;
     GRANT UPDATE (yes_rate) ON consent_data.setting TO consent_batch;
     GRANT SELECT, INSERT, UPDATE ON consent_data.sender, consent_data.message_kind, consent_data.category,
         consent_data.similarity_override, consent_data.policy_decision, consent_data.policy_override, consent_data.setting, consent_data.audit_question TO consent_admin;
@@ -87,7 +88,7 @@ GRANT EXECUTE ON FUNCTION
     consent._refold_apply(bigint, bigint), consent._refold_finish(),
     consent.refold_pending(integer), consent.check_bindings(), consent.key_status(),
     consent._refold_contact(text), consent.refold(text[]), consent._key(text),
-    consent._similar_prepare(integer), consent._similar_publish(integer, double precision, text), consent._similar_drop_old(integer)
+    consent._similar_prepare(integer), consent._similar_publish(integer, double precision, text), consent._similar_drop_old()
     TO consent_batch;
 
 -- The view over it calls it with the rights of whoever asks.
