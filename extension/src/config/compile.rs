@@ -2,12 +2,10 @@
 
 use super::{Ask, Config, MAX_COMPILED, instant};
 use crate::error::Error;
-use crate::pg;
 use pg_consent_policy::codes::*;
 use pg_consent_policy::fact::CategoryId;
 use pg_consent_policy::pack::Pack;
 use pg_consent_policy::question::{Message, Question, Target};
-use std::rc::Rc;
 
 impl Config {
     /// The question, compiled or as it was compiled for an earlier statement of the day. `Err` carries the reason with
