@@ -18,12 +18,12 @@ struct Trouble {
 }
 
 pub fn status(client: &mut Client, report: &Report) -> Result<Outcome> {
-    facts(client, report)?;
-    runs(client, report)?;
     let mut troubles = Vec::new();
+    facts(client, report)?;
+    seals(client, report, &mut troubles)?;
+    runs(client, report)?;
     nights(client, &mut troubles)?;
     sources(client, &mut troubles)?;
-    seals(client, report, &mut troubles)?;
     for t in &troubles {
         let hint = if t.hint.is_empty() { String::new() } else { format!("\n         {}", t.hint) };
         report.warn(
