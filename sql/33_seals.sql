@@ -32,7 +32,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION consent._seal_text(integer, timestamptz, bigint[], integer, bytea, bytea) IS 'The text of a seal; its SHA-256 is the head.';
 
-CREATE PROCEDURE consent._create_seals(key_column text)
+CREATE PROCEDURE consent._create_seals()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 DECLARE
@@ -85,7 +85,7 @@ BEGIN
     COMMENT ON VIEW consent.audit_seal IS 'Auditor: up to which row is each log sealed, since when, and under which head? text: what the head is the SHA-256 of.';
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_seals(text) IS 'Makes the tables and views of seals that are not there yet.';
+COMMENT ON PROCEDURE consent._create_seals() IS 'Makes the tables and views of seals that are not there yet.';
 
 CREATE FUNCTION consent._refuse_seal_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

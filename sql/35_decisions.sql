@@ -1,7 +1,7 @@
 -- The log of decisions: a question asked for the record, asked again when the message has waited, what became of it, and how long
 -- all that is kept.
 
-CREATE PROCEDURE consent._create_decisions(key_column text)
+CREATE PROCEDURE consent._create_decisions()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -12,16 +12,7 @@ BEGIN
     CREATE INDEX IF NOT EXISTS decision_rechecks ON consent_data.decision (rechecks) WHERE rechecks IS NOT NULL;
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_decisions(text) IS 'Makes the tables and views of this part that are not there yet.';
-
-CREATE PROCEDURE consent._grant_decisions()
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $procedure$
-BEGIN
-    NULL;
-END
-$procedure$;
-COMMENT ON PROCEDURE consent._grant_decisions() IS 'Grants on the tables and views of this part; setup() calls it last.';
+COMMENT ON PROCEDURE consent._create_decisions() IS 'Makes the tables and views of this part that are not there yet.';
 
 -- Whoever writes a contact's key shares this lock with the recording of refusals: erase() and merge_contacts() take it alone, and
 -- either see the row or are seen. It is held until the transaction ends.

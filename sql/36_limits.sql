@@ -1,6 +1,6 @@
 -- Limits on messages: how many one person gets in a time, by the law, the operator and the person's own wish.
 
-CREATE PROCEDURE consent._create_claims(key_column text)
+CREATE PROCEDURE consent._create_claims()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -37,7 +37,7 @@ BEGIN
     COMMENT ON VIEW consent_data.counted_claim IS 'Which messages count for limits? Those claimed with a yes and neither released nor failed; sent, or nothing noted yet. A kind that is no longer registered counts as marketing.';
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_claims(text) IS 'Makes the tables and views of this part that are not there yet.';
+COMMENT ON PROCEDURE consent._create_claims() IS 'Makes the tables and views of this part that are not there yet.';
 
 CREATE PROCEDURE consent._grant_claims()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -15,7 +15,7 @@ CREATE FUNCTION consent._token_open(token text, first integer, fingerprint bytea
 COMMENT ON FUNCTION consent._token_open(text, integer, bytea, timestamptz)
     IS 'What a token says: contact, sender, channel, category, address hash. NULL for a forged one; raises where the key of a known generation is missing.';
 
-CREATE PROCEDURE consent._create_unsubscribe(key_column text)
+CREATE PROCEDURE consent._create_unsubscribe()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -46,7 +46,7 @@ BEGIN
     ALTER TABLE consent_data.unread_token ENABLE ALWAYS TRIGGER configuration_changed;
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_unsubscribe(text) IS 'Makes the tables and views of this part that are not there yet.';
+COMMENT ON PROCEDURE consent._create_unsubscribe() IS 'Makes the tables and views of this part that are not there yet.';
 
 CREATE PROCEDURE consent._grant_unsubscribe()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

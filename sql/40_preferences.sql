@@ -8,7 +8,7 @@ CREATE FUNCTION consent._state_country(state consent.state) RETURNS text
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', '_state_country_wrapper';
 COMMENT ON FUNCTION consent._state_country(consent.state) IS 'The country in a state''s master data.';
 
-CREATE PROCEDURE consent._create_preferences(key_column text)
+CREATE PROCEDURE consent._create_preferences()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -59,7 +59,7 @@ BEGIN
     COMMENT ON VIEW consent.audit_opt_out_deadline IS 'Privacy officer: of what was refused in the last 13 months, by month of the request: what took effect (was recorded) after the last day that a law gives, and what was answered in time, late, is still due, or overdue? No law: none names days there, or the country is not known.';
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_preferences(text) IS 'Makes the tables and views of this part that are not there yet.';
+COMMENT ON PROCEDURE consent._create_preferences() IS 'Makes the tables and views of this part that are not there yet.';
 
 CREATE PROCEDURE consent._grant_preferences()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

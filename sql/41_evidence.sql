@@ -32,7 +32,7 @@ END
 $$;
 COMMENT ON FUNCTION consent._check_evidence(text, jsonb) IS 'Raises for evidence of an opt-in in which a known key has a value that is none.';
 
-CREATE PROCEDURE consent._create_evidence(key_column text)
+CREATE PROCEDURE consent._create_evidence()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -63,7 +63,7 @@ BEGIN
     COMMENT ON VIEW consent.audit_wording IS 'Privacy officer: can we show every text that people agreed to? Wordings that evidence names but nobody kept, those kept but never used, and how often and when the others were.';
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_evidence(text) IS 'Makes the tables and views of this part that are not there yet.';
+COMMENT ON PROCEDURE consent._create_evidence() IS 'Makes the tables and views of this part that are not there yet.';
 
 CREATE PROCEDURE consent._grant_evidence()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
 -- What the night counts over everybody, so that audit views answer at once and say how old they are. The logs are counted
 -- by the views consent_data.count_…, the states by the batch, all of one moment; consent-batch summarise puts both here.
 
-CREATE PROCEDURE consent._create_summary(key_column text)
+CREATE PROCEDURE consent._create_summary()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -16,7 +16,7 @@ BEGIN
     CALL consent._create_summary_views();
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_summary(text) IS 'Makes the table of the counts that is not there yet, and the views that count and show them.';
+COMMENT ON PROCEDURE consent._create_summary() IS 'Makes the table of the counts that is not there yet, and the views that count and show them.';
 
 CREATE FUNCTION consent._summary_replace(run bigint, counted_at timestamptz, parts jsonb) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 -- Audit views over the logs: of single decisions live, by index; of all of them as the last night counted.
 
-CREATE PROCEDURE consent._create_audit(key_column text)
+CREATE PROCEDURE consent._create_audit()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $procedure$
 BEGIN
@@ -37,7 +37,7 @@ BEGIN
     COMMENT ON VIEW consent.audit_decision IS 'Privacy officer: which decisions on contested points of law are in use, made by whom, and how many logged answers (of them yes, of them messages) rest on each, since when? decided_by default: nobody decided, and the point is decided by our reading. Answers as counted by the last night.';
 END
 $procedure$;
-COMMENT ON PROCEDURE consent._create_audit(text) IS 'Makes the audit views over the logs, and the indexes they need.';
+COMMENT ON PROCEDURE consent._create_audit() IS 'Makes the audit views over the logs, and the indexes they need.';
 
 CREATE PROCEDURE consent._grant_audit()
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

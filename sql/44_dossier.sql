@@ -1,24 +1,6 @@
 -- The dossier: all about one contact that an authority may ask for, as one document, with what proves it. What may be told
 -- of a contact without telling of others, consent._subject_access() knows; here the logs, the law and the proofs are added.
 
-CREATE PROCEDURE consent._create_dossier(key_column text)
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
-AS $procedure$
-BEGIN
-    NULL;
-END
-$procedure$;
-COMMENT ON PROCEDURE consent._create_dossier(text) IS 'Makes the tables and views of this part that are not there yet: it has none.';
-
-CREATE PROCEDURE consent._grant_dossier()
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $procedure$
-BEGIN
-    NULL;
-END
-$procedure$;
-COMMENT ON PROCEDURE consent._grant_dossier() IS 'Grants on the tables and views of this part; setup() calls it last.';
-
 -- A row that can't be proved is shown all the same: with the reason in the proof's place.
 CREATE FUNCTION consent._proved(log text, row_id bigint) RETURNS jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
